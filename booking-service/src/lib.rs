@@ -7,6 +7,7 @@ pub mod commands;
 mod customers;
 pub mod domain;
 mod event_stream;
+mod floors;
 mod grpc;
 pub mod outbox;
 mod payments;

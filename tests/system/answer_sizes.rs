@@ -92,6 +92,7 @@ fn slot() -> SlotAvailability {
         price_per_person_cents: i64::MAX,
         bookable: true,
         unavailable_reason: 9,
+        areas: Vec::new(),
     }
 }
 

@@ -16,6 +16,7 @@ mod environment;
 mod errors;
 mod event_stream;
 mod events;
+mod floors;
 mod follow_ups;
 mod gathering;
 mod handoffs;

@@ -2,12 +2,17 @@ use chrono::{DateTime, TimeDelta, Utc};
 use teppan_shared::contract::events::v1 as wire;
 
 use super::event_data::timestamp;
-use crate::{domain::deposit_cents, slots::row::SlotRow, venues::policy::VenuePolicy};
+use crate::{
+    domain::deposit_cents,
+    slots::row::{Seating, SlotRow},
+    venues::policy::VenuePolicy,
+};
 
 /// The first event of a booking of a slot: its price, its deposit, and until when its seats are held. An offer is
 /// pending, also when no deposit is due.
 pub fn created(
     slot: &SlotRow,
+    seating: &Seating,
     venue: &VenuePolicy,
     party_size: i32,
     is_offer: bool,
@@ -25,7 +30,7 @@ pub fn created(
         start_time: slot.start_time.format("%H:%M").to_string(),
         status: status.into(),
         starts_at: timestamp(slot.starts_at),
-        ends_at: timestamp(slot.ends_at),
+        ends_at: timestamp(seating.ends_at),
         time_zone: venue.time_zone.clone(),
         party_size,
         price_per_person_cents: slot.price_per_person_cents,
@@ -33,6 +38,8 @@ pub fn created(
         deposit_cents,
         currency: venue.currency.code().to_owned(),
         hold_expires_at: is_pending.then(|| timestamp(hold_expires_at)).flatten(),
+        area: seating.area_name(),
+        occupied_until: seating.occupied_until().and_then(timestamp),
         ..Default::default()
     }
 }

@@ -45,6 +45,10 @@ pub struct Booking {
     pub source: String,
     /// The waitlist entry whose offer this booking is.
     pub waitlist_entry_id: Option<WaitlistEntryId>,
+    /// The area of the venue's floor; `None` for a booking that was made without a floor.
+    pub area: Option<String>,
+    /// Until when the seats of the area are taken; `None` without an area.
+    pub occupied_until: Option<DateTime<Utc>>,
     pub version: i64,
     #[serde(serialize_with = "hex")]
     pub event_hash: Vec<u8>,
@@ -90,6 +94,7 @@ impl Booking {
             ("refund_due_cents", (0..=self.paid_cents).contains(&self.refund_due_cents)),
             ("disputed_cents", self.disputed_cents >= 0),
             ("kept_cents", self.kept_cents >= 0),
+            ("occupied_until", self.area.is_some() == self.occupied_until.is_some()),
             ("hold_expires_at", (self.status == BookingStatus::Pending) == self.hold_expires_at.is_some()),
         ];
         checks.into_iter().filter(|(_, holds)| !holds).map(|(name, _)| name).collect()

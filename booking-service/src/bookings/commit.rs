@@ -151,6 +151,11 @@ fn seat_row(decision: &Decision, change: &SeatChange) -> Value {
         "seats": change.seats,
         "price_per_person_cents": change.expects.map(|slot| slot.price_per_person_cents),
         "starts_at": change.expects.map(|slot| slot.starts_at),
+        "has_floor": change.expects.map(|slot| slot.has_floor),
+        "area": change.occupancy.area,
+        "since": change.occupancy.since,
+        "until": change.occupancy.until,
+        "is_forced": change.occupancy.is_forced,
     })
 }
 

@@ -1,12 +1,13 @@
 -- Commits decisions about bookings, each completely or not at all: one statement for every kind of change.
 --   $1 bookings: the loaded "version", 0 for a new one, and the new row, null if only payments change
---   $2 seats: above 0 they are taken, with the price and start of the loaded slot; below 0 they are freed, with nulls
+--   $2 seats: above 0 they are taken, with the price, start and floor mark of the loaded slot; below 0 they are freed, with
+--      nulls. With each, the area of the venue's floor, if it has one, and for how long
 --   $3 events, with the destinations of their messages; $5 idempotency keys; $6 now
 --   $4 payments: the loaded "revision", null for a new one, and the new row
 -- Returns a row for each committed booking. The others are stale: another version, erased since, a slot that has changed
 -- or lacks the seats for the batch, a payment with another revision, or an entry that no longer waits. If a key or an id
 -- exists, the statement fails and nothing was written.
--- All statements lock in this order: bookings by id, slots by key, payments, entries. `reserved` is computed
+-- All statements lock in this order: bookings by id, slots by key, payments, entries, days of areas. `reserved` is computed
 -- from the locked row: PostgreSQL would check constraints on a row computed from the snapshot's version first.
 WITH change AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($1::jsonb) AS it (booking_id uuid, version bigint, booking jsonb)
@@ -21,7 +22,8 @@ fresh AS MATERIALIZED (
 ),
 seat AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($2::jsonb) AS it (booking_id uuid, venue_id uuid, slot_date date, start_time time,
-        seats integer, price_per_person_cents bigint, starts_at timestamptz) JOIN fresh USING (booking_id)
+        seats integer, price_per_person_cents bigint, starts_at timestamptz, has_floor boolean, area text, since timestamptz,
+        until timestamptz, is_forced boolean) JOIN fresh USING (booking_id)
 ),
 slot AS MATERIALIZED (
     SELECT s.*
@@ -35,7 +37,8 @@ shut AS MATERIALIZED (             -- bookings whose seats cannot be taken
     JOIN (SELECT venue_id, slot_date, start_time, sum(seats) AS seats FROM seat GROUP BY 1, 2, 3) AS wanted
         USING (venue_id, slot_date, start_time)
     WHERE slot.venue_id IS NULL OR seat.starts_at IS NOT NULL AND (
-        (slot.state, slot.starts_at, slot.price_per_person_cents) <> ('OPEN', seat.starts_at, seat.price_per_person_cents)
+        (slot.state, slot.starts_at, slot.price_per_person_cents, slot.has_floor)
+            <> ('OPEN', seat.starts_at, seat.price_per_person_cents, seat.has_floor)
         OR wanted.seats > 0 AND slot.reserved + wanted.seats > slot.capacity)
 ),
 payment AS MATERIALIZED (
@@ -68,6 +71,12 @@ counted AS (                       -- seats can be freed even if the slot was mi
     UPDATE slots s SET reserved = GREATEST(moved.reserved, 0) FROM moved
     WHERE (s.venue_id, s.slot_date, s.start_time) = (moved.venue_id, moved.slot_date, moved.start_time)
 ),
+settled AS MATERIALIZED (          -- the seats of the floor; fails if an area lacks them. Freed seats first
+    SELECT settle_area(seat.venue_id, seat.area, seat.since, seat.until, seat.seats, seat.is_forced)
+    FROM done JOIN seat USING (booking_id) JOIN slot USING (venue_id, slot_date, start_time)
+    WHERE slot.has_floor OR EXISTS (SELECT FROM floors f WHERE f.venue_id = seat.venue_id)
+    ORDER BY seat.seats > 0, seat.area, seat.since
+),
 offered AS (
     UPDATE waitlist_entries w SET status = 'OFFERED', offered_at = $6::timestamptz, details_sealed = NULL, updated_at = $6
     FROM done WHERE w.waitlist_entry_id = done.entry_id AND done.version = 0
@@ -81,7 +90,8 @@ changed AS (
         total_cents = r.total_cents, deposit_cents = r.deposit_cents, paid_cents = r.paid_cents,
         refunded_cents = r.refunded_cents, refund_due_cents = r.refund_due_cents, disputed_cents = r.disputed_cents,
         kept_cents = r.kept_cents, hold_expires_at = r.hold_expires_at, unpaid_hold_expires_at = r.unpaid_hold_expires_at,
-        confirmed_at = r.confirmed_at, cancelled_at = r.cancelled_at, cancelled_by = r.cancelled_by,
+        confirmed_at = r.confirmed_at, cancelled_at = r.cancelled_at, cancelled_by = r.cancelled_by, area = r.area,
+        occupied_until = r.occupied_until,
         version = r.version, event_hash = r.event_hash, updated_at = r.updated_at
     FROM done, jsonb_populate_record(NULL::bookings, done.booking) AS r
     WHERE b.booking_id = done.booking_id AND done.version > 0 AND done.booking IS NOT NULL
@@ -118,4 +128,4 @@ keyed AS (                         -- no ON CONFLICT: a concurrent duplicate mus
 )
 SELECT booking_id, EXISTS (SELECT FROM seat JOIN moved USING (venue_id, slot_date, start_time)
                            WHERE seat.booking_id = done.booking_id AND moved.reserved < 0) AS is_miscounted
-FROM done
+FROM done WHERE (SELECT count(*) FROM settled) >= 0

@@ -27,11 +27,13 @@ pub fn decide(loaded: &Loaded, rules: &str, occasion: &Occasion) -> Option<Decis
         start_time: booking.start_time.format("%H:%M").to_string(),
         starts_at: timestamp(slot.starts_at),
         ends_at: timestamp(slot.starts_at + (booking.ends_at - booking.starts_at)),
+        occupied_until: booking.occupied_until.and_then(|at| timestamp(slot.starts_at + (at - booking.starts_at))),
         time_zone_rules: rules.to_owned(),
         hold_expires_at: booking.hold_expires_at.and_then(|at| timestamp(at.min(slot.starts_at))),
         ..Default::default()
     };
     decision.apply(EventData::BookingInstantCorrected(corrected)).ok()?;
+    decision.follow_instants(booking);
     Some(decision)
 }
 

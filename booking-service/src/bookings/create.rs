@@ -31,7 +31,7 @@ use crate::{
     },
     customers::draft::LOST_TO_ANOTHER_CONTACT,
     domain::{BookingId, ConfirmationCode, NewBooking, OutboxDestination, PhoneFault, Refusal},
-    slots::row::slot_refusal,
+    slots::row::{seat, slot_refusal},
 };
 
 /// The statement; new connections prepare it when they open.
@@ -134,6 +134,8 @@ impl Bookings {
             return Err(CreateBookingError::Refused(refusal));
         }
         let slot = slot.as_ref().ok_or(CreateBookingError::Refused(Refusal::SlotNotFound))?;
+        let seating = seat(slot, preview.floor.as_ref(), new.area.as_ref(), party_size);
+        let seating = seating.map_err(CreateBookingError::Refused)?;
         let total_cents = slot.price_per_person_cents * i64::from(party_size);
         if new.expected_total_cents.is_some_and(|expected| expected != total_cents) {
             return Err(CreateBookingError::Refused(Refusal::PriceChanged { total_cents }));
@@ -142,7 +144,7 @@ impl Bookings {
             booking_id: Uuid::nil().to_string(),
             customer_id: Uuid::nil().to_string(),
             conversation_id: new.conversation_id.as_ref().map_or_else(String::new, |id| id.as_str().to_owned()),
-            ..created(slot, venue, party_size, false, draft.now)
+            ..created(slot, &seating, venue, party_size, false, draft.now)
         };
         let booking = fold(None, &EventData::BookingCreated(created), draft.now);
         let booking = Booking {
@@ -190,7 +192,8 @@ impl Bookings {
                 Ok(answer) => answer,
                 // A concurrent duplicate, or an earlier run of this call, was faster; the next run reads its booking.
                 Err(error) if LOST_ON.iter().any(|constraint| error.violates(constraint)) => continue,
-                Err(error) if is_deadlock(&error) => continue,
+                // Another booking took the last seats of the area; the next run is refused.
+                Err(error) if error.violates("booking_area") || is_deadlock(&error) => continue,
                 Err(error) if LOST_TO_ANOTHER_CONTACT.iter().any(|constraint| error.violates(constraint)) => {
                     draft.customer = self.customers.draft(&new.contact, new.slot.venue_id);
                     continue;
@@ -277,6 +280,7 @@ impl Bookings {
                     .bind(&draft.destinations)
                     .bind(draft.now)
                     .bind(draft.customer.phone_region.as_deref())
+                    .bind(&draft.area)
                     .try_map(|row: PgRow| Answer::from_row(&row))
             })
             .await

@@ -11,15 +11,18 @@
 --              of customer_of in 0002_customers.sql;
 --   contended  nothing was written: the slot changed between snapshot and lock. A concurrent duplicate may have
 --              taken the seats, so the caller must run the statement again.
+-- If the venue's floor has lost the seats between snapshot and lock, the statement fails on booking_area.
 -- If a concurrent duplicate commits first, the last step fails on idempotency_keys_pkey. Then nothing was written, and
 -- another run replays. If another call makes or changes the same customer first, the step `customer` fails on a
 -- constraint of customers, and another run finds that customer.
+--
+-- $23: the area that the party wants, empty for any.
 --
 -- The contact: $9 and $10 the hashes of e-mail and number; $8, $11, $12 the row's id, sealed contact and version. Above
 -- version 1 the row is the next version of a known customer.
 --
 -- Only the data that the steps read from one another orders them. Locks are taken first on the slot, then on the
--- customer, as in every statement. No other transaction can wait for the booking before it exists.
+-- customer, then on days of areas, as in every statement. No other transaction can wait for the booking before it exists.
 WITH prior AS MATERIALIZED (       -- has this key been used?
     SELECT fingerprint, resource_id
     FROM idempotency_keys
@@ -30,13 +33,19 @@ person AS MATERIALIZED (           -- the customer of this contact
 ),
 offer AS MATERIALIZED (            -- the slot, its venue's policy, and the reason why it cannot be booked, if any
     SELECT v.time_zone, v.currency, v.hold_minutes, v.deposit_percent, v.phone_region, s.price_per_person_cents,
-           why.refusal, refusal_figure(why.refusal, v, s, $6) AS figure
+           v.has_floor, s.has_floor AS is_marked, it.ends_at, it.occupied_until, why.refusal,
+           COALESCE(refusal_figure(why.refusal, v, s, $6), it.open_seats) AS figure
     FROM venues v
     LEFT JOIN slots s ON s.venue_id = v.venue_id AND s.slot_date = $4 AND s.start_time = $5
+    LEFT JOIN LATERAL sitting(s, $6, $23::text) AS it ON v.has_floor AND s.venue_id IS NOT NULL
     CROSS JOIN LATERAL (
         SELECT COALESCE(
             CASE WHEN v.phone_region <> $22::text THEN 'PHONE_REGION' END,
-            creation_refusal(v, s, $4::date, $6, $7, $21::timestamptz),
+            slot_refusal(v, s, $4::date, $6, $21::timestamptz),
+            CASE WHEN it.open_seats IS NULL AND (v.has_floor OR $23 <> '') THEN 'AREA_NOT_FOUND'
+                 WHEN it.open_seats < $6 THEN 'AREA_FULL'
+            END,
+            CASE WHEN s.price_per_person_cents * $6 <> $7::bigint THEN 'PRICE_CHANGED' END,
             CASE WHEN $12::bigint = 1 AND (SELECT must_reseal FROM person) THEN 'CONTACT' END
         ) AS refusal
     ) AS why
@@ -50,8 +59,10 @@ taken AS (                         -- the gate: the update sees the latest commi
       AND o.refusal IS NULL
       AND s.state = 'OPEN'
       AND s.price_per_person_cents = o.price_per_person_cents
+      AND s.has_floor = o.is_marked
       AND s.reserved + $6 <= s.capacity
-    RETURNING s.starts_at, s.ends_at, s.price_per_person_cents, s.price_per_person_cents * $6 AS total_cents
+    RETURNING s.starts_at, COALESCE(o.ends_at, s.ends_at) AS ends_at, o.occupied_until, s.price_per_person_cents,
+              s.price_per_person_cents * $6 AS total_cents
 ),
 known AS MATERIALIZED (            -- row lock: the customer is not erased or merged before this commits
     SELECT c.customer_id
@@ -80,7 +91,11 @@ draft AS MATERIALIZED (            -- the computed columns of the booking
         CASE WHEN deposit.deposit_cents > 0
              THEN LEAST($21 + make_interval(mins => offer.hold_minutes), taken.starts_at)
         END AS hold_expires_at,
-        CASE WHEN deposit.deposit_cents = 0 THEN $21 END AS confirmed_at
+        CASE WHEN deposit.deposit_cents = 0 THEN $21 END AS confirmed_at,
+        -- '-' is no area: the statement fails
+        CASE WHEN offer.has_floor
+             THEN COALESCE(take_area($3, $23, taken.starts_at, taken.occupied_until, $6), '-')
+        END AS area
     FROM taken, offer, (SELECT * FROM known UNION ALL SELECT * FROM customer) AS who
     CROSS JOIN LATERAL (
         SELECT deposit_cents(taken.total_cents, offer.deposit_percent, offer.currency) AS deposit_cents
@@ -89,9 +104,11 @@ draft AS MATERIALIZED (            -- the computed columns of the booking
 event AS (                         -- the first event of the booking's hash chain
     INSERT INTO booking_events (event_id, booking_id, version, type, occurred_at, data, traceparent, previous_hash)
     SELECT $16::uuid, $13, 1, 'teppan.booking.created.v1', $21,
-           booking_created(
-               $13, $3, $4, $5, status, $21, customer_id, $15::text, $14::text, starts_at, ends_at, time_zone, $6,
-               price_per_person_cents, total_cents, deposit_cents, currency, hold_expires_at),
+           booking_created_in_area(
+               booking_created(
+                   $13, $3, $4, $5, status, $21, customer_id, $15::text, $14::text, starts_at, ends_at, time_zone, $6,
+                   price_per_person_cents, total_cents, deposit_cents, currency, hold_expires_at),
+               area, occupied_until),
            $17, ''
     FROM draft
     RETURNING event_id, hash
@@ -100,10 +117,10 @@ booking AS (
     INSERT INTO bookings (
         booking_id, confirmation_code, status, venue_id, slot_date, start_time, starts_at, ends_at, customer_id,
         party_size, price_per_person_cents, total_cents, deposit_cents, currency, hold_expires_at, confirmed_at,
-        conversation_id, details_sealed, source, version, event_hash, created_at, updated_at)
+        conversation_id, details_sealed, source, version, event_hash, created_at, updated_at, area, occupied_until)
     SELECT $13, $14, status, $3, $4, $5, starts_at, ends_at, customer_id,
            $6, price_per_person_cents, total_cents, deposit_cents, currency, hold_expires_at, confirmed_at,
-           $15, $18, $19, 1, event.hash, $21, $21
+           $15, $18, $19, 1, event.hash, $21, $21, area, occupied_until
     FROM draft, event
     RETURNING bookings.*
 ),

@@ -1,7 +1,7 @@
 -- CreateBooking for the calls that came while another statement ran. What create.sql says of order, of refusals and of a
 -- lost race holds here too. Each request is taken or left by itself.
 --
--- $1 to $21: an array for each value, an element for each request. The keys differ, and so do the contacts.
+-- $1 to $22: an array for each value, an element for each request. The keys differ, and so do the contacts.
 --
 -- A row for each request, by its place `n`. `verdict` is
 --   created  the booking was made, with the columns of this row and those that were sent;
@@ -10,7 +10,7 @@
 --            or the slot changed between snapshot and lock or lacks the seats for all who want them.
 -- If one request loses a race, a constraint refuses the whole statement, and every request runs alone.
 --
--- All statements lock in this order: slots by key, customers by id. A statement that waits too long for a lock fails, so
+-- All statements lock in this order: slots by key, customers by id, days of areas. A statement that waits too long for a lock fails, so
 -- that one locked slot does not hold up the calls for others. Subqueries with LIMIT look one row up by its key; no
 -- plan can read the whole table instead.
 WITH request AS MATERIALIZED (
@@ -19,16 +19,17 @@ WITH request AS MATERIALIZED (
     CROSS JOIN unnest(
         $1::text[], $2::bytea[], $3::uuid[], $4::date[], $5::time[], $6::integer[], $7::bigint[], $8::uuid[], $9::text[],
         $10::text[], $11::bytea[], $12::uuid[], $13::text[], $14::text[], $15::uuid[], $16::text[], $17::bytea[],
-        $18::text[], $19::text[], $20::timestamptz[], $21::text[])
+        $18::text[], $19::text[], $20::timestamptz[], $21::text[], $22::text[])
     WITH ORDINALITY AS r (
         key, fingerprint, venue_id, slot_date, start_time, party_size, expected_cents, new_customer_id, email_hashes,
         phone_hashes, contact_sealed, booking_id, confirmation_code, conversation_id, event_id, traceparent, details_sealed,
-        source, destinations, now, phone_region, n)
+        source, destinations, now, phone_region, wanted_area, n)
     WHERE bound.it <> ''
 ),
 offer AS MATERIALIZED (            -- what the snapshot shows of each request, and why it cannot go on, if so
     SELECT r.*, person.customer_id AS known_id, place.time_zone, place.currency, place.hold_minutes, place.deposit_percent,
-           place.price_per_person_cents, place.figure,
+           place.price_per_person_cents, place.figure, place.has_floor, place.is_marked, place.visit_ends_at,
+           place.occupied_until,
            CASE WHEN place.is_readable AND NOT used.it THEN COALESCE(place.refusal, CASE WHEN person.must_reseal THEN 'ALONE' END)
                 ELSE 'ALONE'
            END AS refusal
@@ -39,12 +40,21 @@ offer AS MATERIALIZED (            -- what the snapshot shows of each request, a
     CROSS JOIN LATERAL (SELECT * FROM customer_of(r.email_hashes::bytea[], r.phone_hashes::bytea[]) LIMIT 1) AS person
     LEFT JOIN LATERAL (
         SELECT v.time_zone, v.currency, v.hold_minutes, v.deposit_percent, s.price_per_person_cents, why.refusal,
-               refusal_figure(why.refusal, v, s, r.party_size) AS figure,
+               COALESCE(refusal_figure(why.refusal, v, s, r.party_size), it.open_seats) AS figure,
+               v.has_floor, s.has_floor AS is_marked, it.ends_at AS visit_ends_at, it.occupied_until,
                COALESCE(v.phone_region = r.phone_region, true) AS is_readable
         FROM venues v
         LEFT JOIN slots s ON s.venue_id = r.venue_id AND s.slot_date = r.slot_date AND s.start_time = r.start_time
+        LEFT JOIN LATERAL sitting(s, r.party_size, r.wanted_area) AS it ON v.has_floor AND s.venue_id IS NOT NULL
         CROSS JOIN LATERAL (
-            SELECT creation_refusal(v, s, r.slot_date, r.party_size, r.expected_cents, r.now) AS refusal LIMIT 1
+            SELECT COALESCE(
+                slot_refusal(v, s, r.slot_date, r.party_size, r.now),
+                CASE WHEN it.open_seats IS NULL AND (v.has_floor OR r.wanted_area <> '') THEN 'AREA_NOT_FOUND'
+                     WHEN it.open_seats < r.party_size THEN 'AREA_FULL'
+                END,
+                CASE WHEN s.price_per_person_cents * r.party_size <> r.expected_cents THEN 'PRICE_CHANGED' END
+            ) AS refusal
+            LIMIT 1
         ) AS why
         WHERE v.venue_id = r.venue_id
         LIMIT 1
@@ -53,17 +63,17 @@ offer AS MATERIALIZED (            -- what the snapshot shows of each request, a
 seated AS MATERIALIZED (           -- row locks on the slots; in the order of arrival, as long as there are seats
     SELECT *
     FROM (
-        SELECT o.*, s.starts_at, s.ends_at, s.reserved, s.capacity,
+        SELECT o.*, s.starts_at, COALESCE(o.visit_ends_at, s.ends_at) AS ends_at, s.reserved, s.capacity,
                sum(o.party_size) OVER (PARTITION BY o.venue_id, o.slot_date, o.start_time ORDER BY o.n) AS seats
         FROM (SELECT * FROM offer WHERE refusal IS NULL ORDER BY venue_id, slot_date, start_time, n) AS o
         CROSS JOIN LATERAL (
-            SELECT s.starts_at, s.ends_at, s.reserved, s.capacity, s.state, s.price_per_person_cents
+            SELECT s.starts_at, s.ends_at, s.reserved, s.capacity, s.state, s.price_per_person_cents, s.has_floor
             FROM slots s
             WHERE s.venue_id = o.venue_id AND s.slot_date = o.slot_date AND s.start_time = o.start_time
             LIMIT 1
             FOR NO KEY UPDATE
         ) AS s
-        WHERE s.state = 'OPEN' AND s.price_per_person_cents = o.price_per_person_cents
+        WHERE s.state = 'OPEN' AND s.price_per_person_cents = o.price_per_person_cents AND s.has_floor = o.is_marked
     ) AS arrived
     WHERE reserved + seats <= capacity
 ),
@@ -78,15 +88,19 @@ known AS MATERIALIZED (            -- row locks: the customers are not erased or
         FOR KEY SHARE
     ) AS c
 ),
-priced AS MATERIALIZED (           -- the gate: every step below depends on it
+priced AS MATERIALIZED (
     SELECT *, price_per_person_cents * party_size AS total_cents, COALESCE(known_id, new_customer_id) AS customer_id
     FROM seated
     WHERE known_id IS NULL OR n IN (SELECT n FROM known)
 ),
-draft AS MATERIALIZED (            -- the computed columns of the bookings, and the first events of their hash chains
+placed AS MATERIALIZED (           -- one after the other, each sees the seats that those before it have taken
+    SELECT *, CASE WHEN has_floor THEN take_area(venue_id, wanted_area, starts_at, occupied_until, party_size) END AS area
+    FROM priced
+),
+draft AS MATERIALIZED (            -- the gate: every step below depends on it. The computed columns of the bookings, and the first events of their hash chains
     SELECT p.*, deposit_cents, status, hold_expires_at, confirmed_at, data,
            event_hash('', event_id, booking_id, 1, now, 'teppan.booking.created.v1', data) AS event_hash
-    FROM priced p
+    FROM (SELECT * FROM placed WHERE area IS NOT NULL OR NOT has_floor) AS p
     CROSS JOIN LATERAL (SELECT deposit_cents(total_cents, deposit_percent, currency) AS deposit_cents LIMIT 1) AS deposit
     CROSS JOIN LATERAL (
         SELECT CASE WHEN deposit_cents > 0 THEN 'PENDING' ELSE 'CONFIRMED' END AS status,
@@ -96,10 +110,12 @@ draft AS MATERIALIZED (            -- the computed columns of the bookings, and 
         LIMIT 1
     ) AS terms
     CROSS JOIN LATERAL (
-        SELECT booking_created(
-            booking_id, venue_id, slot_date, start_time, status, now, customer_id, conversation_id, confirmation_code,
-            starts_at, ends_at, time_zone, party_size, price_per_person_cents, total_cents, deposit_cents, currency,
-            hold_expires_at) AS data
+        SELECT booking_created_in_area(
+            booking_created(
+                booking_id, venue_id, slot_date, start_time, status, now, customer_id, conversation_id,
+                confirmation_code, starts_at, ends_at, time_zone, party_size, price_per_person_cents, total_cents,
+                deposit_cents, currency, hold_expires_at),
+            area, occupied_until) AS data
         LIMIT 1
     ) AS created
 ),
@@ -129,10 +145,10 @@ booking AS (
     INSERT INTO bookings (
         booking_id, confirmation_code, status, venue_id, slot_date, start_time, starts_at, ends_at, customer_id,
         party_size, price_per_person_cents, total_cents, deposit_cents, currency, hold_expires_at, confirmed_at,
-        conversation_id, details_sealed, source, version, event_hash, created_at, updated_at)
+        conversation_id, details_sealed, source, version, event_hash, created_at, updated_at, area, occupied_until)
     SELECT booking_id, confirmation_code, status, venue_id, slot_date, start_time, starts_at, ends_at, customer_id,
            party_size, price_per_person_cents, total_cents, deposit_cents, currency, hold_expires_at, confirmed_at,
-           conversation_id, details_sealed, source, 1, event_hash, now, now
+           conversation_id, details_sealed, source, 1, event_hash, now, now, area, occupied_until
     FROM draft
 ),
 messages AS (                      -- one for each destination; no follow-up before the booking is confirmed
@@ -151,10 +167,10 @@ claim AS (                         -- no ON CONFLICT: a concurrent duplicate mus
 -- What the service does not know of a booking: the rest of the row is as it sent it. A union, not a join of both: for
 -- plain table columns, sqlx would query their names each time it prepares the statement.
 SELECT n, 'created' AS verdict, refusal, figure, status, starts_at, ends_at, customer_id, price_per_person_cents,
-       total_cents, deposit_cents, currency, hold_expires_at, confirmed_at, event_hash, time_zone
+       total_cents, deposit_cents, currency, hold_expires_at, confirmed_at, event_hash, time_zone, area, occupied_until
 FROM draft
 UNION ALL
 SELECT n, CASE WHEN refusal <> 'ALONE' THEN 'refused' ELSE 'alone' END, refusal, figure, NULL, NULL, NULL, NULL, NULL,
-       NULL, NULL, NULL, NULL, NULL, NULL, NULL
+       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM offer
 WHERE n NOT IN (SELECT n FROM draft)

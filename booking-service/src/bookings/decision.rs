@@ -64,18 +64,40 @@ pub struct NewEvent {
 }
 
 /// Seats that are taken (above 0) or freed (below 0).
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct SeatChange {
     pub slot: SlotKey,
     pub seats: i32,
     /// The loaded slot, when seats are taken: the slot must still be open and have this price and start.
     pub expects: Option<ExpectedSlot>,
+    /// The same seats of the venue's floor, if it has one.
+    pub occupancy: Occupancy,
+}
+
+/// The area in which seats are taken or freed, and for how long.
+#[derive(Debug, Clone)]
+pub struct Occupancy {
+    /// `None`: the first area, in which bookings without an area are counted.
+    pub area: Option<String>,
+    pub since: DateTime<Utc>,
+    pub until: DateTime<Utc>,
+    /// Take the seats even if the area does not have them.
+    pub is_forced: bool,
+}
+
+impl Occupancy {
+    /// Of a booking as it is.
+    pub fn of(booking: &Booking) -> Self {
+        let until = booking.occupied_until.unwrap_or(booking.ends_at);
+        Self { area: booking.area.clone(), since: booking.starts_at, until, is_forced: false }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
 pub struct ExpectedSlot {
     pub price_per_person_cents: i64,
     pub starts_at: DateTime<Utc>,
+    pub has_floor: bool,
 }
 
 /// The new row of a payment; `revision` is the loaded revision, `None` for a new payment.
@@ -147,13 +169,26 @@ impl Decision {
 
     /// Frees the booking's seats. Must be called before the event that ends or moves the booking.
     pub fn free_seats(&mut self) {
-        self.seats.push(SeatChange { slot: self.booking.slot(), seats: -self.booking.party_size, expects: None });
+        self.change_seats(-self.booking.party_size, None, Occupancy::of(&self.booking));
     }
 
-    pub fn take_seats(&mut self, slot: &SlotRow, seats: i32) {
-        let SlotRow { price_per_person_cents, starts_at, .. } = *slot;
-        let expects = Some(ExpectedSlot { price_per_person_cents, starts_at });
-        self.seats.push(SeatChange { slot: slot.key(), seats, expects });
+    /// Takes the booking's seats, in the slot as it was loaded. Must be called after the event that takes them.
+    pub fn take_seats(&mut self, slot: &SlotRow) {
+        let SlotRow { price_per_person_cents, starts_at, has_floor, .. } = *slot;
+        let expects = Some(ExpectedSlot { price_per_person_cents, starts_at, has_floor });
+        self.change_seats(self.booking.party_size, expects, Occupancy::of(&self.booking));
+    }
+
+    /// Moves the seats of the venue's floor to the booking's new instants, even if they are not open. The slot keeps its
+    /// seats. Must be called after the event that moves the booking.
+    pub fn follow_instants(&mut self, before: &Booking) {
+        self.change_seats(-before.party_size, None, Occupancy::of(before));
+        let occupancy = Occupancy { is_forced: true, ..Occupancy::of(&self.booking) };
+        self.change_seats(self.booking.party_size, None, occupancy);
+    }
+
+    fn change_seats(&mut self, seats: i32, expects: Option<ExpectedSlot>, occupancy: Occupancy) {
+        self.seats.push(SeatChange { slot: self.booking.slot(), seats, expects, occupancy });
     }
 }
 

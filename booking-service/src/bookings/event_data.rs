@@ -220,6 +220,8 @@ fn describe_created(event: &mut wire::BookingCreated, after: &Booking) {
     event.currency.clone_from(&after.currency);
     event.hold_expires_at = after.hold_expires_at.and_then(timestamp);
     event.waitlist_entry_id = after.waitlist_entry_id.map_or_else(String::new, |id| id.to_string());
+    event.area = after.area.clone().unwrap_or_default();
+    event.occupied_until = after.occupied_until.and_then(timestamp);
 }
 
 fn describe_rescheduled(event: &mut wire::BookingRescheduled, before: Option<&Booking>, after: &Booking) {
@@ -240,6 +242,8 @@ fn describe_rescheduled(event: &mut wire::BookingRescheduled, before: Option<&Bo
     event.refund_due_cents = after.refund_due_cents;
     event.currency.clone_from(&after.currency);
     event.hold_expires_at = after.hold_expires_at.and_then(timestamp);
+    event.area = after.area.clone().unwrap_or_default();
+    event.occupied_until = after.occupied_until.and_then(timestamp);
 }
 
 /// Writes the sums of a booking's money after an event.

@@ -71,6 +71,7 @@ pub fn slot_at(hour: u32) -> SlotRow {
         reserved: 0,
         price_per_person_cents: 3500,
         state: SlotState::Open,
+        has_floor: false,
     }
 }
 
@@ -98,7 +99,7 @@ pub fn created() -> Decision {
         ..Default::default()
     };
     let mut decision = Decision::create(EventData::BookingCreated(created), &occasion(0)).expect("a first event");
-    decision.take_seats(&slot, 2);
+    decision.take_seats(&slot);
     decision
 }
 
@@ -128,6 +129,7 @@ fn of_booking(booking: Booking) -> Loaded {
         venue: Json(policy()),
         slot: Some(Json(SlotRow { reserved: 2, ..slot_at(18) })),
         target: None,
+        floor: None,
         charge: None,
         refunds: None,
         others_hold_until: None,

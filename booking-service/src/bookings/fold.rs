@@ -51,6 +51,7 @@ fn apply(booking: &mut Booking, event: &EventData, at: DateTime<Utc>) -> Result<
         EventData::BookingInstantCorrected(event) => {
             change(booking, BookingChange::CorrectInstant)?;
             booking.hold_expires_at = instant(event.hold_expires_at.as_ref());
+            booking.occupied_until = instant(event.occupied_until.as_ref());
             begin_at(booking, event.starts_at.as_ref(), event.ends_at.as_ref())
         }
         EventData::BookingCustomerChanged(event) => {
@@ -123,12 +124,19 @@ fn created(event: &wire::BookingCreated, at: DateTime<Utc>) -> Option<Booking> {
         erased_at: None,
         source: String::new(),
         waitlist_entry_id: WaitlistEntryId::parse(&event.waitlist_entry_id).ok(),
+        area: area(&event.area),
+        occupied_until: instant(event.occupied_until.as_ref()),
         version: 1,
         event_hash: Vec::new(),
         created_at: at,
         updated_at: at,
         time_zone: event.time_zone.clone(),
     })
+}
+
+/// The area that an event names; `None` for none.
+fn area(name: &str) -> Option<String> {
+    (!name.is_empty()).then(|| name.to_owned())
 }
 
 fn change(booking: &mut Booking, change: BookingChange) -> Result<(), FoldFault> {
@@ -160,6 +168,8 @@ fn reschedule(
     booking.deposit_cents = event.deposit_cents;
     booking.refund_due_cents = event.refund_due_cents;
     booking.hold_expires_at = instant(event.hold_expires_at.as_ref());
+    booking.area = area(&event.area);
+    booking.occupied_until = instant(event.occupied_until.as_ref());
     begin_at(booking, event.starts_at.as_ref(), event.ends_at.as_ref())
 }
 

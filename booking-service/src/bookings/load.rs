@@ -5,7 +5,11 @@ use uuid::Uuid;
 
 use super::booking::Booking;
 use crate::{
-    bookings::Bookings, domain::BookingId, payments::row::Payment, slots::row::SlotRow, venues::policy::VenuePolicy,
+    bookings::Bookings,
+    domain::{BookingId, FloorState},
+    payments::row::Payment,
+    slots::row::SlotRow,
+    venues::policy::VenuePolicy,
 };
 
 const LOAD: &str = include_str!("load.sql");
@@ -21,6 +25,8 @@ pub struct Loaded {
     pub slot: Option<Json<SlotRow>>,
     /// The slot to move to.
     pub target: Option<Json<SlotRow>>,
+    /// The venue's floor, with the days of the slot to move to.
+    pub floor: Option<Json<FloorState>>,
     /// Whether entries wait for the booking's slot.
     pub has_waiting_entries: bool,
     /// For the booking of an offer: whether its customer has another open offer, for the slot to move to.
@@ -33,6 +39,15 @@ pub struct Loaded {
     /// The earlier call with this idempotency key: its fingerprint and payment.
     pub prior_fingerprint: Option<Vec<u8>>,
     pub prior_payment: Option<Json<Payment>>,
+}
+
+impl Loaded {
+    /// Whether the venue's floor has the seats that the booking took before it expired; true without a floor.
+    pub fn has_area_for_it_again(&self) -> bool {
+        let (Some(floor), booking) = (self.floor.as_ref(), &self.booking) else { return true };
+        let until = booking.occupied_until.unwrap_or(booking.ends_at);
+        floor.has_seats(booking.area.as_deref(), booking.starts_at, until, booking.party_size)
+    }
 }
 
 /// What to load besides the booking; the comment of `load.sql` describes each field.

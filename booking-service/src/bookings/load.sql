@@ -30,6 +30,10 @@ SELECT
     to_jsonb(v) AS venue,
     to_jsonb(own) AS slot,
     to_jsonb(target) AS target,
+    -- the floor, with the days that the longest visit and its turn can touch
+    CASE WHEN v.has_floor
+         THEN floor_state(v.venue_id, target.starts_at, target.starts_at + make_interval(hours => 32))
+    END AS floor,
     EXISTS (
         SELECT
         FROM waitlist_entries w

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::{
     bookings::Bookings,
     customers::draft::DraftCustomer,
-    domain::{PhoneRegion, SlotKey},
+    domain::{FloorState, PhoneRegion, SlotKey},
     slots::row::SlotRow,
     venues::policy::VenuePolicy,
 };
@@ -16,6 +16,7 @@ use crate::{
 pub struct Preview {
     pub venue: VenuePolicy,
     pub slot: Option<SlotRow>,
+    pub floor: Option<FloorState>,
     pub prior: Option<(Vec<u8>, Uuid)>,
     pub waiting: Option<(Uuid, String)>,
     pub position: i32,
@@ -24,6 +25,7 @@ pub struct Preview {
 struct Row {
     venue: Value,
     slot: Option<Value>,
+    floor: Option<Value>,
     prior_fingerprint: Option<Vec<u8>>,
     prior_resource_id: Option<Uuid>,
     waiting_entry_id: Option<Uuid>,
@@ -60,6 +62,7 @@ impl Bookings {
         Ok(Some(Preview {
             venue: serde_json::from_value(row.venue).map_err(read)?,
             slot: row.slot.map(serde_json::from_value).transpose().map_err(read)?,
+            floor: row.floor.map(serde_json::from_value).transpose().map_err(read)?,
             prior: row.prior_fingerprint.zip(row.prior_resource_id),
             waiting: row.waiting_entry_id.zip(row.waiting_status),
             position: row.position,

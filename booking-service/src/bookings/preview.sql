@@ -5,6 +5,9 @@
 SELECT
     to_jsonb(v) AS "venue!",
     to_jsonb(s) AS "slot?",
+    CASE WHEN v.has_floor
+         THEN floor_state(v.venue_id, s.starts_at, s.starts_at + make_interval(hours => 32))
+    END AS "floor?",
     prior.fingerprint AS "prior_fingerprint?",
     prior.resource_id AS "prior_resource_id?",
     waits.waitlist_entry_id AS "waiting_entry_id?",

@@ -11,12 +11,12 @@ use super::{
 };
 use crate::{
     bookings::Bookings,
-    domain::{BookingChange, BookingStatus, ChangeRefusal, PartySize, Refusal, SlotKey, deposit_cents},
-    slots::row::{SlotRow, slot_refusal},
+    domain::{AreaKey, BookingChange, BookingStatus, ChangeRefusal, PartySize, Refusal, SlotKey, deposit_cents},
+    slots::row::{Seating, SlotRow, seat, slot_refusal},
 };
 
 /// The requested change of a booking; what is not given stays.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Reschedule {
     pub target: BookingTarget,
     pub date: Option<NaiveDate>,
@@ -24,6 +24,8 @@ pub struct Reschedule {
     pub party_size: Option<PartySize>,
     /// The price that the customer was shown, in minor units. Another price is refused.
     pub expected_total_cents: Option<i64>,
+    /// The area in which the party wants to sit; `None`: the same if it has the seats, otherwise any.
+    pub area: Option<AreaKey>,
 }
 
 impl Bookings {
@@ -65,14 +67,15 @@ pub fn decide(loaded: &Loaded, request: &Reschedule, occasion: &Occasion) -> Res
         return Err(refuse(refusal));
     }
     let target = target.ok_or(refuse(Refusal::SlotNotFound))?;
+    let seating = seat_again(loaded, request, &target, party_size).map_err(refuse)?;
     let total_cents = target.price_per_person_cents * i64::from(party_size);
     if request.expected_total_cents.is_some_and(|expected| expected != total_cents) {
         return Err(refuse(Refusal::PriceChanged { total_cents }));
     }
     let mut decision = Decision::about(booking, occasion);
     decision.free_seats();
-    decision.take_seats(&target, party_size);
-    decision.apply(rescheduled(loaded, &target, party_size, total_cents))?;
+    decision.apply(rescheduled(loaded, &target, &seating, party_size, total_cents))?;
+    decision.take_seats(&target);
     if completes_deposit(booking, &decision.booking) {
         decision.apply(confirmed(ConfirmationCause::DepositPaid, false))?;
     }
@@ -89,6 +92,7 @@ fn is_unchanged(loaded: &Loaded, request: &Reschedule, slot: SlotKey, party_size
     let booking = &loaded.booking;
     booking.status.after(BookingChange::Reschedule).is_some()
         && (slot, party_size) == (booking.slot(), booking.party_size)
+        && request.area.as_ref().is_none_or(|area| booking.area.as_deref() == Some(area.as_str()))
         && request.expected_total_cents.is_none_or(|expected| expected == booking.total_cents)
         && loaded.slot.as_ref().is_none_or(|slot| slot.starts_at == booking.starts_at)
 }
@@ -99,13 +103,30 @@ fn without_own_seats(target: &SlotRow, booking: &Booking) -> SlotRow {
     SlotRow { reserved: target.reserved - own, ..target.clone() }
 }
 
-fn rescheduled(loaded: &Loaded, target: &SlotRow, party_size: i32, total_cents: i64) -> EventData {
+/// Where the party will sit. The booking's own seats count as open for it, and without a wish it stays in its area if it
+/// can.
+fn seat_again(loaded: &Loaded, request: &Reschedule, target: &SlotRow, party_size: i32) -> Result<Seating, Refusal> {
+    let booking = &loaded.booking;
+    let Some(floor) = loaded.floor.as_ref() else { return seat(target, None, request.area.as_ref(), party_size) };
+    let own = booking.area.as_deref().and_then(|area| AreaKey::parse(area).ok());
+    let until = booking.occupied_until.unwrap_or(booking.ends_at);
+    let floor = floor.after(own.as_ref(), booking.starts_at, until, -booking.party_size);
+    let place = |wanted| seat(target, Some(&floor), wanted, party_size);
+    match (&request.area, &own) {
+        (None, Some(own)) => place(Some(own)).or_else(|_| place(None)),
+        (wanted, _) => place(wanted.as_ref()),
+    }
+}
+
+fn rescheduled(loaded: &Loaded, target: &SlotRow, seating: &Seating, party_size: i32, total_cents: i64) -> EventData {
     let (booking, venue) = (&loaded.booking, &loaded.venue);
     EventData::BookingRescheduled(wire::BookingRescheduled {
         date: target.slot_date.to_string(),
         start_time: target.start_time.format("%H:%M").to_string(),
         starts_at: event_data::timestamp(target.starts_at),
-        ends_at: event_data::timestamp(target.ends_at),
+        ends_at: event_data::timestamp(seating.ends_at),
+        area: seating.area_name(),
+        occupied_until: seating.occupied_until().and_then(event_data::timestamp),
         party_size,
         price_per_person_cents: target.price_per_person_cents,
         total_cents,
@@ -142,7 +163,7 @@ mod tests {
         let target = BookingTarget { booking_id: loaded.booking.booking_id, etag: None, validate_only: false };
         let start_time = loaded.target.as_ref().map(|it| it.start_time);
         let party_size = Some(PartySize::parse(party_size).expect("a party"));
-        (loaded, Reschedule { target, date: None, start_time, party_size, expected_total_cents: None })
+        (loaded, Reschedule { target, date: None, start_time, party_size, expected_total_cents: None, area: None })
     }
 
     fn decided(loaded: &Loaded, request: &Reschedule) -> Decision {

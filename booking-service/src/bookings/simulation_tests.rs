@@ -164,6 +164,7 @@ impl Simulation {
             start_time: Some(target.start_time),
             party_size: PartySize::parse(party_size).ok(),
             expected_total_cents: None,
+            area: None,
         };
         reschedule::decide(&Loaded { target: Some(Json(target.clone())), ..self.loaded.clone() }, &request, occasion)
     }
@@ -243,7 +244,7 @@ impl Simulation {
         assert_sound(before, decision);
         self.loaded.booking = decision.booking.clone();
         self.events.extend(decision.events.iter().map(|event| event.stored.clone()));
-        for SeatChange { slot, seats, expects } in &decision.seats {
+        for SeatChange { slot, seats, expects, .. } in &decision.seats {
             let slot = self.slots.values_mut().find(|it| it.key() == *slot).expect("a slot");
             slot.reserved += seats;
             assert!((0..=slot.capacity).contains(&slot.reserved), "{slot:?}");

@@ -4,7 +4,7 @@ use std::fmt;
 
 use rand::Rng as _;
 
-use super::{Contact, ConversationId, IdempotencyKey, SlotKey, Source, SpecialRequests};
+use super::{AreaKey, Contact, ConversationId, IdempotencyKey, SlotKey, Source, SpecialRequests};
 
 /// The number of guests, equal to the number of seats taken: 1 to 50.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct NewBooking {
     /// The price that the customer was quoted, in minor units: at any other price the booking is refused.
     pub expected_total_cents: Option<i64>,
     pub source: Option<Source>,
+    /// The area in which the party wants to sit.
+    pub area: Option<AreaKey>,
     /// True: decide and answer, but write nothing.
     pub validate_only: bool,
 }

@@ -5,6 +5,7 @@ mod booking_status;
 mod consent;
 mod contact;
 mod etag;
+mod floor;
 mod follow_up;
 mod ids;
 mod layout_range;
@@ -30,6 +31,7 @@ pub use booking_status::{BookingChange, BookingStatus, CancellationInitiator, Ch
 pub use consent::{ConsentChannel, ConsentKey, ConsentPurpose, NewConsent};
 pub use contact::{Contact, Email, Name};
 pub use etag::Etag;
+pub use floor::{Area, AreaKey, Floor, FloorState, Sitting, SittingRule};
 pub use follow_up::FollowUpStep;
 pub use ids::{BookingId, CustomerId, EventId, PaymentId, VenueId, WaitlistEntryId};
 pub use layout_range::LayoutRange;

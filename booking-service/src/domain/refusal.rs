@@ -4,22 +4,40 @@ pub enum Refusal {
     VenueNotFound,
     SlotNotFound,
     SlotClosed,
-    SlotFull { open_seats: i32 },
-    InsufficientNotice { notice_minutes: i32 },
-    TooFarAhead { horizon_days: i32 },
-    PartyTooSmall { min_party_size: i32 },
-    PartyTooLarge { max_party_size: i32 },
-    PriceChanged { total_cents: i64 },
+    SlotFull {
+        open_seats: i32,
+    },
+    /// The venue's floor has no such area.
+    AreaNotFound,
+    /// No area has the seats for the whole visit.
+    AreaFull {
+        open_seats: i32,
+    },
+    InsufficientNotice {
+        notice_minutes: i32,
+    },
+    TooFarAhead {
+        horizon_days: i32,
+    },
+    PartyTooSmall {
+        min_party_size: i32,
+    },
+    PartyTooLarge {
+        max_party_size: i32,
+    },
+    PriceChanged {
+        total_cents: i64,
+    },
 }
 
 impl Refusal {
     /// The refusal without its figure; `None` if it is not about the slot.
     pub fn of_slot(self) -> Option<SlotRefusal> {
         Some(match self {
-            Self::VenueNotFound | Self::PriceChanged { .. } => return None,
+            Self::VenueNotFound | Self::AreaNotFound | Self::PriceChanged { .. } => return None,
             Self::SlotNotFound => SlotRefusal::SlotNotFound,
             Self::SlotClosed => SlotRefusal::SlotClosed,
-            Self::SlotFull { .. } => SlotRefusal::SlotFull,
+            Self::SlotFull { .. } | Self::AreaFull { .. } => SlotRefusal::SlotFull,
             Self::InsufficientNotice { .. } => SlotRefusal::InsufficientNotice,
             Self::TooFarAhead { .. } => SlotRefusal::TooFarAhead,
             Self::PartyTooSmall { .. } => SlotRefusal::PartyTooSmall,
@@ -31,6 +49,8 @@ impl Refusal {
     pub fn from_column(raw: &str, figure: Option<i64>) -> Option<Self> {
         match raw {
             "VENUE_NOT_FOUND" => Some(Self::VenueNotFound),
+            "AREA_NOT_FOUND" => Some(Self::AreaNotFound),
+            "AREA_FULL" => Some(Self::AreaFull { open_seats: i32::try_from(figure?).ok()? }),
             "PRICE_CHANGED" => Some(Self::PriceChanged { total_cents: figure? }),
             slot => {
                 let figure = || figure.and_then(|it| i32::try_from(it).ok()).ok_or(());

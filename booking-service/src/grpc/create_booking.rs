@@ -2,7 +2,7 @@ use teppan_shared::{contract::booking::v1 as wire, status::Violations, wire::giv
 use tonic::Status;
 
 use crate::domain::{
-    Contact, ConversationId, Email, GivenPhone, IdempotencyKey, Name, NewBooking, PartySize, SlotKey, Source,
+    AreaKey, Contact, ConversationId, Email, GivenPhone, IdempotencyKey, Name, NewBooking, PartySize, SlotKey, Source,
     SpecialRequests, VenueId, parse_date, parse_start_time,
 };
 
@@ -24,7 +24,10 @@ pub fn decode(request: wire::CreateBookingRequest) -> Result<NewBooking, Status>
     }
     let source = violations.check_optional("source", given(request.source).map(|source| Source::parse(&source)));
 
-    let parsed = (key, venue_id, date, start_time, party_size, contact, conversation_id, special_requests, source);
+    let area = violations.check_optional("area", given(request.area).map(|area| AreaKey::parse(&area)));
+
+    let parsed =
+        (key, venue_id, date, start_time, party_size, contact, conversation_id, special_requests, source, area);
     let (
         Some(key),
         Some(venue_id),
@@ -35,6 +38,7 @@ pub fn decode(request: wire::CreateBookingRequest) -> Result<NewBooking, Status>
         Some(conversation_id),
         Some(special_requests),
         Some(source),
+        Some(area),
     ) = parsed
     else {
         return Err(violations.into_status());
@@ -49,6 +53,7 @@ pub fn decode(request: wire::CreateBookingRequest) -> Result<NewBooking, Status>
         special_requests,
         expected_total_cents: request.expected_total_cents,
         source,
+        area,
         validate_only: request.validate_only,
     })
 }

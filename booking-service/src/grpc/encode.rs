@@ -52,6 +52,8 @@ pub fn booking(open: OpenBooking) -> wire::Booking {
         cancelled_at: booking.cancelled_at.map(timestamp),
         cancelled_by: booking.cancelled_by.map_or(wire::CancellationInitiator::Unspecified, Into::into).into(),
         waitlist_entry_id: booking.waitlist_entry_id.map_or_else(String::new, |id| id.to_string()),
+        area: booking.area.unwrap_or_default(),
+        occupied_until: booking.occupied_until.map(timestamp),
     }
 }
 
@@ -143,6 +145,14 @@ pub fn slot_availability(slot: &SlotAvailability) -> wire::SlotAvailability {
         price_per_person_cents: slot.price_per_person_cents,
         bookable: slot.refusal.is_none(),
         unavailable_reason: slot.refusal.map_or(wire::UnavailableReason::Unspecified, unavailable_reason).into(),
+        areas: slot
+            .areas
+            .iter()
+            .map(|(area, open_seats)| wire::AreaAvailability {
+                area: area.as_str().to_owned(),
+                open_seats: *open_seats,
+            })
+            .collect(),
     }
 }
 

@@ -28,6 +28,7 @@ mod record_payment;
 mod reschedule_booking;
 mod schedule_service;
 mod set_consent;
+mod set_floor;
 mod set_weekly_schedule;
 mod status;
 mod stream_booking_events;

@@ -4,7 +4,7 @@ use tonic::Status;
 use super::change_booking;
 use crate::{
     bookings::reschedule::Reschedule,
-    domain::{PartySize, parse_date, parse_start_time},
+    domain::{AreaKey, PartySize, parse_date, parse_start_time},
 };
 
 /// Decodes the request, or returns every violation.
@@ -18,9 +18,12 @@ pub fn decode(request: RescheduleBookingRequest) -> Result<Reschedule, Status> {
     if request.expected_total_cents.is_some_and(|cents| cents < 0) {
         violations.add("expected_total_cents", "must not be negative");
     }
-    let (Some(target), Some(date), Some(start_time), Some(party_size)) = (target, date, start_time, party_size) else {
+    let area = violations.check_optional("area", given(request.area).map(|area| AreaKey::parse(&area)));
+    let (Some(target), Some(date), Some(start_time), Some(party_size), Some(area)) =
+        (target, date, start_time, party_size, area)
+    else {
         return Err(violations.into_status());
     };
     violations.finish()?;
-    Ok(Reschedule { target, date, start_time, party_size, expected_total_cents: request.expected_total_cents })
+    Ok(Reschedule { target, date, start_time, party_size, expected_total_cents: request.expected_total_cents, area })
 }

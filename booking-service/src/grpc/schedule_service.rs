@@ -1,9 +1,10 @@
 use teppan_shared::{
     contract::booking::v1::{
         BatchCheckAvailabilityRequest, BatchCheckAvailabilityResponse, CreateVenueRequest, CreateVenueResponse,
-        GetVenueRequest, GetVenueResponse, ListAvailabilityRequest, ListAvailabilityResponse, ListVenuesRequest,
-        ListVenuesResponse, SetWeeklyScheduleRequest, SetWeeklyScheduleResponse, UpdateSlotRequest, UpdateSlotResponse,
-        UpdateVenueRequest, UpdateVenueResponse, schedule_service_server::ScheduleService,
+        GetFloorRequest, GetFloorResponse, GetVenueRequest, GetVenueResponse, ListAvailabilityRequest,
+        ListAvailabilityResponse, ListVenuesRequest, ListVenuesResponse, SetFloorRequest, SetFloorResponse,
+        SetWeeklyScheduleRequest, SetWeeklyScheduleResponse, UpdateSlotRequest, UpdateSlotResponse, UpdateVenueRequest,
+        UpdateVenueResponse, schedule_service_server::ScheduleService,
     },
     server::answer,
     status::Violations,
@@ -11,8 +12,8 @@ use teppan_shared::{
 use tonic::{Request, Response, Status};
 
 use super::{
-    Grpc, batch_check_availability, create_venue, encode, list_availability, list_venues, set_weekly_schedule, status,
-    update_slot, update_venue,
+    Grpc, batch_check_availability, create_venue, encode, list_availability, list_venues, set_floor,
+    set_weekly_schedule, status, update_slot, update_venue,
 };
 use crate::domain::{VenueId, VenueName};
 
@@ -82,6 +83,22 @@ impl ScheduleService for Grpc {
         let (key, change) = update_slot::decode(request.into_inner())?;
         let slot = self.slots.update_slot(key, change).await.map_err(|error| status::update_slot(&error, key))?;
         Ok(Response::new(UpdateSlotResponse { slot: Some(encode::slot(&slot)) }))
+    }
+
+    async fn set_floor(&self, request: Request<SetFloorRequest>) -> Result<Response<SetFloorResponse>, Status> {
+        let new = set_floor::decode(request.into_inner())?;
+        let set = self.venues.set_floor(&new).await.map_err(|error| status::set_floor(&error, new.venue_id))?;
+        Ok(Response::new(set_floor::encode_set(set, new.venue_id, new.validate_only)))
+    }
+
+    async fn get_floor(&self, request: Request<GetFloorRequest>) -> Result<Response<GetFloorResponse>, Status> {
+        let request = request.into_inner();
+        let mut violations = Violations::default();
+        let id = violations.check("venue_id", VenueId::parse(&request.venue_id));
+        let Some(id) = id else { return Err(violations.into_status()) };
+        let floor =
+            self.venues.get_floor(id).await.map_err(|error| status::read(&error, status::VENUE, &request.venue_id))?;
+        Ok(Response::new(GetFloorResponse { floor: Some(set_floor::encode(floor, id)) }))
     }
 
     async fn list_availability(

@@ -16,8 +16,9 @@ use crate::{
     bookings::change::{BookingTarget, ChangeBookingError},
     bookings::create::CreateBookingError,
     bookings::list::ListBookingsError,
-    domain::{BookingChange, BookingId, BookingStatus, ChangeRefusal, NewBooking, PhoneFault},
+    domain::{BookingChange, BookingId, BookingStatus, ChangeRefusal, NewBooking, PhoneFault, VenueId},
     event_stream::stream::StreamError,
+    floors::set::SetFloorError,
     payments::move_money::MoneyRefusal,
     payments::record::RecordPaymentError,
     slots::set_weekly_schedule::SetScheduleError,
@@ -189,6 +190,23 @@ pub fn set_schedule(error: &SetScheduleError, venue_id: &str) -> Status {
         }
         SetScheduleError::Contended => Failure::overloaded().into(),
         SetScheduleError::Database(error) => error.to_failure().into(),
+    }
+}
+
+pub fn set_floor(error: &SetFloorError, venue_id: VenueId) -> Status {
+    match error {
+        SetFloorError::Venue(error) => read(error, VENUE, &venue_id.to_string()),
+        SetFloorError::StaleEtag => etag_mismatch("floor"),
+        SetFloorError::AreaHasBookings { area } => Failure::precondition(
+            "AREA_HAS_BOOKINGS",
+            format!("venues/{venue_id}/areas/{area}"),
+            "Upcoming bookings are in an area that the new floor does not have: keep the area until they have ended, or \
+             move them to another one with RescheduleBooking.",
+        )
+        .with("area", area)
+        .into(),
+        SetFloorError::Contended => Failure::overloaded().into(),
+        SetFloorError::Database(error) => error.to_failure().into(),
     }
 }
 

@@ -114,7 +114,7 @@ pub fn decide(loaded: &Loaded, movement: &Movement<'_>, occasion: &Occasion) -> 
     decision.apply(sums.event(movement))?;
     if let Some(confirmation) = confirmation {
         if let (Confirmation::RetakesSeats, Some(slot)) = (confirmation, &loaded.slot) {
-            decision.take_seats(slot, booking.party_size);
+            decision.take_seats(slot);
         }
         let seats_retaken = confirmation == Confirmation::RetakesSeats;
         decision.apply(confirmed(ConfirmationCause::DepositPaid, seats_retaken))?;
@@ -155,7 +155,10 @@ fn confirmation(loaded: &Loaded, movement: &Movement<'_>, paid_cents: i64, now: 
         && booking.status.after(BookingChange::RetakeSeats).is_some()
         && booking.erased_at.is_none();
     let has_room = |slot: &SlotRow| {
-        slot.state == SlotState::Open && slot.starts_at > now && booking.party_size <= slot.open_seats()
+        slot.state == SlotState::Open
+            && slot.starts_at > now
+            && booking.party_size <= slot.open_seats()
+            && loaded.has_area_for_it_again()
     };
     (may_retake && loaded.slot.as_ref().is_some_and(|slot| has_room(slot))).then_some(Confirmation::RetakesSeats)
 }

@@ -5,7 +5,7 @@ use teppan_shared::read_error::{Corrupted, ReadError};
 use crate::{
     domain::{PartySize, SlotKey, SlotRefusal},
     slots::Slots,
-    slots::list_availability::{SlotAvailability, read_refusal},
+    slots::list_availability::{SlotAvailability, read_floor, read_refusal},
 };
 
 /// A slot, and the party size for which it is checked.
@@ -73,6 +73,7 @@ struct Checks {
     totals_cents: Vec<Option<i64>>,
     deposits_cents: Vec<Option<i64>>,
     refusals: Vec<Option<String>>,
+    floors: Vec<Option<serde_json::Value>>,
 }
 
 impl Checks {
@@ -90,18 +91,21 @@ impl Checks {
             self.totals_cents.len(),
             self.deposits_cents.len(),
             self.refusals.len(),
+            self.floors.len(),
         ];
         Corrupted::unless_even("batch_check_availability.queries", &lengths)?;
         let slots = izip!(self.starts_at, self.ends_at, self.capacities, self.reserved, self.prices_per_person_cents);
         let prices = izip!(self.totals_cents, self.deposits_cents);
-        izip!(queries, self.venue_found, self.currencies, slots, prices, self.refusals)
-            .map(|(query, venue_found, currency, slot, prices, refusal)| {
+        izip!(queries, self.venue_found, self.currencies, slots, prices, self.refusals, self.floors)
+            .map(|(query, venue_found, currency, slot, prices, refusal, floor)| {
                 if !venue_found {
                     return Ok(SlotCheck::NoVenue);
                 }
                 let currency = currency.unwrap_or_default();
                 let refusal = read_refusal(refusal.as_deref())?;
-                match (slot_of(query, slot, refusal), prices, refusal) {
+                let floor = read_floor(floor)?;
+                let slot = slot_of(query, slot, refusal).map(|slot| slot.on(floor.as_ref(), query.party_size));
+                match (slot, prices, refusal) {
                     (Some(slot), (Some(total_cents), Some(deposit_cents)), _) => {
                         Ok(SlotCheck::Slot { currency, slot, total_cents, deposit_cents })
                     }
@@ -127,5 +131,6 @@ fn slot_of(query: &SlotQuery, columns: SlotColumns, refusal: Option<SlotRefusal>
         reserved: reserved?,
         price_per_person_cents: price_per_person_cents?,
         refusal,
+        areas: Vec::new(),
     })
 }

@@ -6,7 +6,7 @@ use teppan_shared::{
 };
 
 use crate::{
-    domain::{PartySize, Refusal, SlotFacts, SlotRefusal, SlotRules, VenueId},
+    domain::{AreaKey, FloorState, PartySize, Refusal, SlotFacts, SlotRefusal, SlotRules, VenueId},
     slots::Slots,
 };
 
@@ -46,6 +46,8 @@ pub struct SlotAvailability {
     pub price_per_person_cents: i64,
     /// Why the party cannot book the slot; `None` if it can.
     pub refusal: Option<SlotRefusal>,
+    /// The areas of the venue's floor with their open seats, in order.
+    pub areas: Vec<(AreaKey, i32)>,
 }
 
 impl Slots {
@@ -65,6 +67,9 @@ impl Slots {
         let more = found.slots.len() > page_size.into();
         found.slots.truncate(page_size.into());
         found.next = found.slots.last().filter(|_| more).map(|last| (last.date, last.start_time));
+        if query.bookable_only {
+            found.slots.retain(|slot| slot.refusal.is_none());
+        }
         Ok(found)
     }
 
@@ -117,6 +122,7 @@ struct AvailabilityRow {
     reserved: Vec<i32>,
     prices_per_person_cents: Vec<i64>,
     are_open: Vec<bool>,
+    floor: Option<serde_json::Value>,
 }
 
 impl AvailabilityRow {
@@ -134,6 +140,7 @@ impl AvailabilityRow {
         Corrupted::unless_even("list_availability.slots", &lengths)?;
         let Self { min_party_size, max_party_size, notice_minutes, horizon_days, today, .. } = self;
         let rules = SlotRules { min_party_size, max_party_size, notice_minutes, horizon_days }.at(now, today);
+        let floor = read_floor(self.floor)?;
         let slots = izip!(
             self.local_starts,
             self.starts_at,
@@ -149,7 +156,7 @@ impl AvailabilityRow {
             let refusal = rules.refusal(Some(facts), date, party_size.get());
             let of_slot = |refusal: Refusal| refusal.of_slot().ok_or(Corrupted::Column("slot_refusal"));
             let refusal = refusal.map(of_slot).transpose()?;
-            Ok(SlotAvailability {
+            let slot = SlotAvailability {
                 date,
                 start_time,
                 starts_at,
@@ -158,11 +165,28 @@ impl AvailabilityRow {
                 reserved,
                 price_per_person_cents,
                 refusal,
-            })
+                areas: Vec::new(),
+            };
+            Ok(slot.on(floor.as_ref(), party_size))
         })
         .collect::<Result<_, Corrupted>>()?;
         Ok(Availability { time_zone: self.time_zone, currency: self.currency, slots, next: None })
     }
+}
+
+impl SlotAvailability {
+    /// The slot for a party that also needs seats of the venue's floor.
+    pub fn on(self, floor: Option<&FloorState>, party_size: PartySize) -> Self {
+        let Some(state) = floor else { return self };
+        let sitting = state.floor.sitting(self.starts_at, self.start_time, party_size.get());
+        let full = state.place(None, &sitting, party_size.get()).is_err().then_some(SlotRefusal::SlotFull);
+        Self { ends_at: sitting.ends_at, refusal: self.refusal.or(full), areas: state.open_areas(&sitting), ..self }
+    }
+}
+
+/// Reads a result of the SQL function `floor_state`.
+pub fn read_floor(raw: Option<serde_json::Value>) -> Result<Option<FloorState>, Corrupted> {
+    raw.map(serde_json::from_value).transpose().map_err(|_| Corrupted::Column("floor_state"))
 }
 
 /// Reads a result of the SQL function `slot_refusal`.
@@ -190,6 +214,7 @@ mod tests {
             reserved: vec![4; slots],
             prices_per_person_cents: vec![3500; slots],
             are_open: vec![true; slots],
+            floor: None,
         }
     }
 

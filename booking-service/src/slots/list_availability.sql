@@ -2,14 +2,19 @@
 -- is one. One row, with the venue's rules, and the page as columns: an array for each field, in the order of the slots,
 -- empty when no slot matches. With a row for each slot, sending and reading the rows would cost more than finding them.
 -- The caller finds out why a slot is refused. No row: no such venue. The default dates are today and the horizon. If
--- only bookable slots are requested, past dates are not read. The last date is at most $10 days after the first.
+-- only bookable slots are requested, past dates are not read; the caller leaves out those whose areas are full. The last date is at most $10 days after the first.
 SELECT
     v.time_zone AS "time_zone!", v.currency AS "currency!", v.min_party_size AS "min_party_size!",
     v.max_party_size AS "max_party_size!", v.notice_minutes AS "notice_minutes!", v.horizon_days AS "horizon_days!",
     clock.today AS "today!",
     page.local_starts AS "local_starts!", page.starts_at AS "starts_at!", page.ends_at AS "ends_at!",
     page.capacities AS "capacities!", page.reserved AS "reserved!",
-    page.prices_per_person_cents AS "prices_per_person_cents!", page.are_open AS "are_open!"
+    page.prices_per_person_cents AS "prices_per_person_cents!", page.are_open AS "are_open!",
+    CASE WHEN v.has_floor
+         THEN floor_state(
+             v.venue_id, page.starts_at[1],
+             page.starts_at[cardinality(page.starts_at)] + make_interval(hours => 32))
+    END AS "floor?"
 FROM venues v
 CROSS JOIN LATERAL (
     SELECT venue_date(v, $9::timestamptz) AS today

@@ -2,7 +2,7 @@ use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use serde::Deserialize;
 
 use crate::{
-    domain::{Refusal, SlotFacts, SlotKey, VenueId},
+    domain::{AreaKey, FloorState, Refusal, SlotFacts, SlotKey, VenueId},
     venues::policy::VenuePolicy,
 };
 
@@ -18,6 +18,49 @@ pub struct SlotRow {
     pub reserved: i32,
     pub price_per_person_cents: i64,
     pub state: SlotState,
+    /// Whether SetFloor has marked the slot; see 0011_floors.sql.
+    pub has_floor: bool,
+}
+
+/// When a party sits at a slot, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seating {
+    pub ends_at: DateTime<Utc>,
+    /// The area, and until when its seats are taken; `None` for a venue without a floor.
+    pub area: Option<(AreaKey, DateTime<Utc>)>,
+}
+
+/// Where a party sits that books a slot. The floor is that of the slot's venue, with the days of the sitting.
+///
+/// # Errors
+/// `AreaNotFound` or `AreaFull`.
+pub fn seat(
+    slot: &SlotRow,
+    floor: Option<&FloorState>,
+    wanted: Option<&AreaKey>,
+    party_size: i32,
+) -> Result<Seating, Refusal> {
+    let Some(state) = floor else {
+        return if wanted.is_some() { Err(Refusal::AreaNotFound) } else { Ok(Seating::without_area(slot)) };
+    };
+    let sitting = state.floor.sitting(slot.starts_at, slot.start_time, party_size);
+    let area = state.place(wanted, &sitting, party_size)?;
+    Ok(Seating { ends_at: sitting.ends_at, area: Some((area, sitting.occupied_until)) })
+}
+
+impl Seating {
+    pub fn without_area(slot: &SlotRow) -> Self {
+        Self { ends_at: slot.ends_at, area: None }
+    }
+
+    /// Empty without an area.
+    pub fn area_name(&self) -> String {
+        self.area.as_ref().map_or_else(String::new, |(area, _)| area.as_str().to_owned())
+    }
+
+    pub fn occupied_until(&self) -> Option<DateTime<Utc>> {
+        self.area.as_ref().map(|(_, until)| *until)
+    }
 }
 
 /// The state of a slot. Only an open slot can be booked.

@@ -26,6 +26,9 @@ SELECT
     oldest.noted_at AS "noted_at?",
     to_jsonb(s) AS "slot?",
     to_jsonb(v) AS "venue?",
+    CASE WHEN v.has_floor
+         THEN floor_state(v.venue_id, s.starts_at, s.starts_at + make_interval(hours => 32))
+    END AS "floor?",
     (SELECT jsonb_agg(to_jsonb(first) ORDER BY first.queue_number)
      FROM generate_series(1, LEAST(s.capacity - s.reserved, v.max_party_size)) AS size
      CROSS JOIN LATERAL (

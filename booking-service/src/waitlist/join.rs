@@ -19,7 +19,7 @@ use crate::{
         BookingId, ConversationId, CustomerId, Email, GivenPhone, JoinRefusal, NewWaitlistEntry, PhoneFault, Refusal,
         Source, SpecialRequests, WaitlistEntryId, WaitlistEntryStatus,
     },
-    slots::row::slot_refusal,
+    slots::row::{seat, slot_refusal},
     waitlist::Waitlist,
     waitlist::row::{WaitlistEntry, read_status},
 };
@@ -245,9 +245,13 @@ fn join_refusal(
         let waitlist_entry_id = WaitlistEntryId(*id);
         return Ok(Some(JoinRefusal::AlreadyWaiting { waitlist_entry_id, status: read_status(status)? }));
     }
-    let (open_seats, capacity) = slot.map_or((0, 0), |slot| (slot.open_seats(), slot.capacity));
-    if !is_full {
+    let (open_seats, mut capacity) = slot.map_or((0, 0), |slot| (slot.open_seats(), slot.capacity));
+    let is_seated = |slot| seat(slot, preview.floor.as_ref(), None, party_size).is_ok();
+    if !is_full && slot.is_some_and(is_seated) {
         return Ok(Some(JoinRefusal::SlotAvailable { open_seats }));
+    }
+    if let Some(state) = &preview.floor {
+        capacity = capacity.min(state.floor.largest_area());
     }
     Ok((party_size > capacity).then_some(JoinRefusal::PartyExceedsCapacity { capacity }))
 }

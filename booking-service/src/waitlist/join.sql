@@ -16,8 +16,8 @@
 --
 -- $20: only look for an entry of this key. $7 to $11: the contact, as $8 to $12 of CreateBooking.
 --
--- The slot is locked before the statement decides that it is full; see note_waitlist_opening. All statements lock in
--- the order of slot, customer, entries.
+-- The slot, and the days of areas that are full, are locked before the statement decides that they are full; see
+-- note_waitlist_opening.
 WITH prior AS MATERIALIZED (       -- has this key been used?
     SELECT fingerprint, resource_id
     FROM idempotency_keys
@@ -28,18 +28,24 @@ person AS MATERIALIZED (           -- the customer of this contact
 ),
 offer AS MATERIALIZED (            -- the slot, its venue's policy, and the reason why the customer cannot wait, if any
     SELECT
-        v AS venue, slot.refusal AS slot_refusal, s.capacity, s.capacity - s.reserved AS open_seats,
+        v AS venue, slot.refusal AS slot_refusal, room.capacity, s.capacity - s.reserved AS open_seats,
+        s.has_floor AS is_marked,
         waits.waitlist_entry_id AS waiting_entry_id, waits.status AS waiting_status,
         CASE WHEN v.phone_region <> $19::text THEN 'PHONE_REGION'
              WHEN slot.refusal <> 'SLOT_FULL' THEN slot.refusal
              WHEN waits.waitlist_entry_id IS NOT NULL THEN 'ALREADY_WAITING'
-             WHEN slot.refusal IS NULL THEN 'SLOT_AVAILABLE'
-             WHEN $6 > s.capacity THEN 'PARTY_EXCEEDS_CAPACITY'
+             WHEN slot.refusal IS NULL AND room.is_open THEN 'SLOT_AVAILABLE'
+             WHEN $6 > room.capacity THEN 'PARTY_EXCEEDS_CAPACITY'
              WHEN $11::bigint = 1 AND (SELECT must_reseal FROM person) THEN 'CONTACT'
         END AS refusal
     FROM venues v
     LEFT JOIN slots s ON s.venue_id = v.venue_id AND s.slot_date = $4 AND s.start_time = $5
     CROSS JOIN LATERAL (SELECT slot_refusal(v, s, $4::date, $6::integer, $17::timestamptz) AS refusal) AS slot
+    LEFT JOIN LATERAL (            -- of the slot and, if the venue has a floor, of its areas
+        SELECT LEAST(s.capacity, CASE WHEN v.has_floor THEN largest_area(v.venue_id) END) AS capacity,
+               NOT v.has_floor OR has_room(s, $6, false) AS is_open
+        WHERE s.venue_id IS NOT NULL
+    ) AS room ON true
     LEFT JOIN LATERAL (
         SELECT w.waitlist_entry_id, w.status
         FROM waitlist_entries w
@@ -50,16 +56,20 @@ offer AS MATERIALIZED (            -- the slot, its venue's policy, and the reas
     WHERE v.venue_id = $3 AND NOT EXISTS (SELECT FROM prior) AND NOT $20::boolean
 ),
 locked AS MATERIALIZED (           -- row lock; sees the latest committed version
-    SELECT s AS slot, o.venue
+    SELECT s AS slot, o.venue, o.capacity
     FROM offer o
     JOIN slots s ON s.venue_id = $3 AND s.slot_date = $4 AND s.start_time = $5
-    WHERE o.refusal IS NULL
+    WHERE o.refusal IS NULL AND s.has_floor = o.is_marked
     FOR NO KEY UPDATE OF s
 ),
-queue AS MATERIALIZED (            -- the gate: the locked slot is full too, and large enough for the party
+queue AS MATERIALIZED (            -- the gate: the locked slot or the locked areas are full too, and large enough
     SELECT (slot).starts_at - make_interval(mins => (venue).notice_minutes) AS bookable_until
     FROM locked
-    WHERE slot_refusal(venue, slot, $4, $6, $17) = 'SLOT_FULL' AND $6 <= (slot).capacity
+    WHERE $6 <= (slot).capacity AND $6 <= capacity
+      AND CASE slot_refusal(venue, slot, $4, $6, $17)
+              WHEN 'SLOT_FULL' THEN true
+              ELSE slot_refusal(venue, slot, $4, $6, $17) IS NULL AND (venue).has_floor AND NOT has_room(slot, $6, true)
+          END
 ),
 known AS MATERIALIZED (            -- row lock: the customer is not erased or merged before this commits
     SELECT c.customer_id

@@ -23,9 +23,10 @@ use crate::{
         metrics::WaitlistChange,
     },
     domain::{
-        BookingId, ConfirmationCode, CustomerId, OutboxDestination, SlotKey, TimeZone, WaitlistEntryId, instant_or_next,
+        BookingId, ConfirmationCode, CustomerId, FloorState, OutboxDestination, SlotKey, TimeZone, WaitlistEntryId,
+        instant_or_next,
     },
-    slots::row::{SlotRow, slot_refusal},
+    slots::row::{Seating, SlotRow, seat, slot_refusal},
     venues::policy::VenuePolicy,
     waitlist::Waitlist,
 };
@@ -65,10 +66,13 @@ enum Verdict {
 
 /// Offers the free seats of a slot to the first entry in the queue that the venue accepts.
 fn decide(opening: &Opening, occasion: &Occasion, code: &ConfirmationCode) -> Result<Verdict, FoldFault> {
-    let Opening { slot, venue, candidates, .. } = opening;
-    let fits = |it: &&Candidate| slot_refusal(venue, Some(slot), slot.slot_date, it.party_size, occasion.at).is_none();
-    if let Some(next) = candidates.iter().find(fits) {
-        return Ok(Verdict::Offer(Box::new(offer(next, slot, venue, occasion, code)?)));
+    let Opening { slot, venue, floor, candidates, .. } = opening;
+    let seating = |next: &Candidate| {
+        let refusal = slot_refusal(venue, Some(slot), slot.slot_date, next.party_size, occasion.at);
+        refusal.is_none().then(|| seat(slot, floor.as_ref(), None, next.party_size).ok()).flatten()
+    };
+    if let Some((next, seating)) = candidates.iter().find_map(|next| Some((next, seating(next)?))) {
+        return Ok(Verdict::Offer(Box::new(offer(next, slot, &seating, venue, occasion, code)?)));
     }
     if opening.has_waiting_entries && slot.slot_date > venue.horizon(occasion.at) {
         return Ok(Verdict::NotBefore(within_horizon_at(slot, venue, occasion.at)));
@@ -89,6 +93,7 @@ fn within_horizon_at(slot: &SlotRow, venue: &VenuePolicy, now: DateTime<Utc>) ->
 fn offer(
     next: &Candidate,
     slot: &SlotRow,
+    seating: &Seating,
     venue: &VenuePolicy,
     occasion: &Occasion,
     code: &ConfirmationCode,
@@ -100,13 +105,13 @@ fn offer(
         conversation_id: next.conversation_id.clone(),
         confirmation_code: code.as_str().to_owned(),
         waitlist_entry_id: next.waitlist_entry_id.to_string(),
-        ..created(slot, venue, next.party_size, true, occasion.at)
+        ..created(slot, seating, venue, next.party_size, true, occasion.at)
     };
     let mut decision = Decision::create(EventData::BookingCreated(created), &occasion)?;
     let waitlist_entry_id = next.waitlist_entry_id.to_string();
     let offered = wire::WaitlistOffered { waitlist_entry_id, ..Default::default() };
     decision.apply(EventData::WaitlistOffered(offered))?;
-    decision.take_seats(slot, next.party_size);
+    decision.take_seats(slot);
     let details_sealed = next.details_sealed.as_deref().and_then(from_hex);
     decision.booking = Booking { details_sealed, source: next.source.clone(), ..decision.booking };
     Ok(decision)
@@ -118,6 +123,7 @@ struct Opening {
     noted_at: DateTime<Utc>,
     slot: SlotRow,
     venue: VenuePolicy,
+    floor: Option<FloorState>,
     candidates: Vec<Candidate>,
     has_waiting_entries: bool,
 }
@@ -128,6 +134,7 @@ struct Claimed {
     noted_at: Option<DateTime<Utc>>,
     slot: Option<Value>,
     venue: Option<Value>,
+    floor: Option<Value>,
     candidates: Option<Value>,
     has_waiting_entries: bool,
     /// Whether entries wait for any slot.
@@ -146,6 +153,7 @@ impl Claimed {
             noted_at,
             slot: serde_json::from_value(slot).map_err(read)?,
             venue: serde_json::from_value(venue).map_err(read)?,
+            floor: self.floor.map(serde_json::from_value).transpose().map_err(read)?,
             candidates: self.candidates.map_or(Ok(Vec::new()), serde_json::from_value).map_err(read)?,
             has_waiting_entries: self.has_waiting_entries,
         }))

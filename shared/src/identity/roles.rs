@@ -225,6 +225,8 @@ const TABLE: &[(&str, Methods)] = {
                 ("ListVenues", any_of(&[Orchestrator, Venue]), No),
                 ("SetWeeklySchedule", only(Venue), Change),
                 ("UpdateSlot", only(Venue), Change),
+                ("SetFloor", only(Venue), Change),
+                ("GetFloor", any_of(&[Orchestrator, Venue]), No),
                 ("ListAvailability", any_of(&[Orchestrator, Venue]), No),
                 ("BatchCheckAvailability", any_of(&[Orchestrator, Venue]), No),
             ],

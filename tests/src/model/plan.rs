@@ -149,6 +149,7 @@ impl Planner {
             expected_total_cents: None,
             source: "model".to_owned(),
             validate_only: false,
+            area: String::new(),
         };
         request.expected_total_cents = expected_total(
             model,
@@ -213,6 +214,7 @@ fn plan_change(model: &Model, change: &Change) -> Call {
                 party_size,
                 expected_total_cents,
                 validate_only: false,
+                area: String::new(),
             };
             Call::RescheduleBooking(request)
         }

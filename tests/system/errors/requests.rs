@@ -29,6 +29,7 @@ async fn every_violation_of_a_booking_request_is_reported_at_once() {
             phone: "12".to_owned(),
         }),
         validate_only: false,
+        area: "Nowhere".to_owned(),
     };
     let status = create(&mut booking.clients, request).await;
     assert_eq!(kind(&status), (Code::InvalidArgument, "INVALID_FIELDS".to_owned()));
@@ -48,7 +49,8 @@ async fn every_violation_of_a_booking_request_is_reported_at_once() {
             "conversation_id",
             "special_requests",
             "expected_total_cents",
-            "source"
+            "source",
+            "area"
         ]
     );
     assert!(!format!("{status:?}").contains("not-an-address"), "no error carries personal data");

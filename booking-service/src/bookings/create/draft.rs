@@ -7,7 +7,7 @@ use crate::{
     bookings::{Bookings, details::BookingDetails},
     customers::draft::DraftCustomer,
     domain::{
-        BookingId, ConfirmationCode, ConversationId, Email, EventId, GivenPhone, NewBooking, SlotKey, Source,
+        AreaKey, BookingId, ConfirmationCode, ConversationId, Email, EventId, GivenPhone, NewBooking, SlotKey, Source,
         SpecialRequests,
     },
 };
@@ -29,6 +29,8 @@ pub struct Draft {
     pub traceparent: Option<String>,
     /// Empty if there is none.
     pub source: String,
+    /// The area in which the party wants to sit; empty for any.
+    pub area: String,
     pub destinations: Vec<String>,
     pub now: DateTime<Utc>,
 }
@@ -51,6 +53,7 @@ impl Bookings {
             booking_id,
             traceparent: telemetry::current_traceparent(),
             source: new.source.as_ref().map_or("", Source::as_str).to_owned(),
+            area: new.area.as_ref().map_or("", AreaKey::as_str).to_owned(),
             destinations: self.destinations(new.conversation_id.is_some()),
             now: self.clock.now(),
         }
@@ -77,6 +80,8 @@ impl Bookings {
             optional(expected_total),
             optional(new.source.as_ref().map(Source::as_str)),
         ];
-        self.fingerprint.hash(fields.iter().map(Vec::as_slice))
+        // Left out when it is not given, as before there were areas: a call may be repeated after an upgrade.
+        let area = new.area.as_ref().map(|area| optional(Some(area.as_str())));
+        self.fingerprint.hash(fields.iter().chain(&area).map(Vec::as_slice))
     }
 }

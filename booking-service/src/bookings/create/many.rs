@@ -81,6 +81,7 @@ fn bind(drafts: &[Draft]) -> sqlx::query::Query<'_, sqlx::Postgres, sqlx::postgr
         .bind(column(drafts, |draft| array(draft.destinations.iter().cloned())))
         .bind(column(drafts, |draft| draft.now))
         .bind(column(drafts, |draft| draft.customer.phone_region.as_deref()))
+        .bind(column(drafts, |draft| draft.area.as_str()))
 }
 
 /// An array as the text that PostgreSQL reads. An array of arrays of different lengths cannot be a parameter.
@@ -113,6 +114,8 @@ struct Made {
     confirmed_at: Option<DateTime<Utc>>,
     event_hash: Vec<u8>,
     time_zone: String,
+    area: Option<String>,
+    occupied_until: Option<DateTime<Utc>>,
 }
 
 impl FromRow<'_, PgRow> for Answer {
@@ -171,6 +174,8 @@ impl Made {
             erased_at: None,
             source: draft.source.clone(),
             waitlist_entry_id: None,
+            area: self.area,
+            occupied_until: self.occupied_until,
             version: 1,
             event_hash: self.event_hash,
             created_at: draft.now,

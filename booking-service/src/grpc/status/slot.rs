@@ -41,7 +41,18 @@ pub(super) fn refused(refusal: Refusal, key: &SlotKey) -> Status {
         Refusal::SlotFull { open_seats } => {
             failure("SLOT_FULL", "The slot does not have enough open seats: choose another slot or a smaller party.")
                 .with("open_seats", open_seats)
+                .with("limit", "slot")
         }
+        Refusal::AreaNotFound => {
+            let message = "The venue's floor has no such area: GetFloor lists its areas.";
+            return Failure::not_found("AREA_NOT_FOUND", "area", &slot).with_message(message).into();
+        }
+        Refusal::AreaFull { open_seats } => failure(
+            "SLOT_FULL",
+            "No area has the seats for the whole visit: choose another slot, another area or a smaller party.",
+        )
+        .with("open_seats", open_seats)
+        .with("limit", "area"),
         Refusal::InsufficientNotice { notice_minutes } => {
             failure("INSUFFICIENT_NOTICE", "The slot starts too soon for this venue: choose a later slot.")
                 .with("notice_minutes", notice_minutes)

@@ -32,6 +32,7 @@ fn opening(sizes: &[i32]) -> Opening {
         noted_at: at(0),
         slot: SlotRow { reserved: 6, ..slot_at(18) },
         venue: policy(),
+        floor: None,
         candidates: sizes.iter().copied().map(candidate).collect(),
         has_waiting_entries: !sizes.is_empty(),
     }

@@ -118,6 +118,7 @@ impl Slot {
             price_per_person_cents: self.price_per_person_cents,
             bookable: reason == UnavailableReason::Unspecified,
             unavailable_reason: reason.into(),
+            areas: Vec::new(),
         }
     }
 }

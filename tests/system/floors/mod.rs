@@ -1,0 +1,71 @@
+//! Floors: how many guests are seated at once, in which area, and for how long.
+
+mod changes;
+mod races;
+mod setting;
+mod times;
+mod waiting;
+
+use teppan_shared::contract::booking::v1::{
+    Area, CreateBookingRequest, Floor, SetFloorRequest, SetFloorResponse, SittingRule,
+};
+use teppan_tests::{clients::BookingClients, fixtures, harness::Booking};
+use tonic::Status;
+use tonic_types::StatusExt as _;
+
+/// Counts the days of areas whose taken seats are not those of the live bookings.
+const AREAS_THAT_MISCOUNT: &str = "
+    SELECT count(*)
+    FROM floors f
+    CROSS JOIN LATERAL (
+        SELECT FROM (
+            SELECT area, day, taken
+            FROM area_days d
+            WHERE d.venue_id = f.venue_id AND 0 < ANY (taken)
+        ) AS kept
+        FULL JOIN area_counts(f, '2020-01-01') AS counted ON counted.area = kept.area AND counted.day = kept.day
+        WHERE kept.taken IS DISTINCT FROM counted.taken
+    ) AS different";
+
+fn area(key: &str, seats: i32) -> Area {
+    Area { area: key.to_owned(), name: String::new(), seats: Some(seats) }
+}
+
+/// A floor with these areas, where every party stays for this long.
+fn floor(venue_id: &str, areas: Vec<Area>, minutes: i32) -> Floor {
+    let sittings = vec![SittingRule { minutes, ..Default::default() }];
+    Floor { venue_id: venue_id.to_owned(), areas, sittings, ..Default::default() }
+}
+
+async fn set(clients: &mut BookingClients, floor: Floor) -> Result<SetFloorResponse, Status> {
+    let request = SetFloorRequest { floor: Some(floor), validate_only: false };
+    Ok(clients.schedule.set_floor(request).await?.into_inner())
+}
+
+/// A venue with a start every half hour from 18:00 to 20:30, each for 40 guests.
+async fn venue(clients: &mut BookingClients) -> String {
+    let firm = fixtures::firm_venue(clients, 40).await.expect("a venue");
+    let mut schedule = fixtures::every_evening(&firm.venue_id, 40);
+    schedule.periods[0].last_start = "20:30".to_owned();
+    clients.schedule.set_weekly_schedule(schedule).await.expect("set");
+    firm.venue_id
+}
+
+fn request(venue_id: &str, start_time: &str, party_size: i32, area: &str) -> CreateBookingRequest {
+    CreateBookingRequest {
+        start_time: start_time.to_owned(),
+        area: area.to_owned(),
+        ..fixtures::booking(venue_id, party_size)
+    }
+}
+
+/// The reason of a refusal, with its `open_seats` and `limit`.
+fn full(status: &Status) -> (String, String, String) {
+    let info = status.get_details_error_info().expect("an ErrorInfo");
+    let value = |name| info.metadata.get(name).cloned().unwrap_or_default();
+    (info.reason.clone(), value("open_seats"), value("limit"))
+}
+
+async fn assert_sound(booking: &Booking) {
+    assert_eq!(booking.scalar::<i64>(AREAS_THAT_MISCOUNT).await, 0);
+}
