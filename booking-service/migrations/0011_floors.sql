@@ -251,14 +251,21 @@ $$;
 CREATE TRIGGER area_days_opening AFTER UPDATE OF taken, seats ON area_days
     FOR EACH ROW WHEN (NEW.seats > OLD.seats OR NEW.taken < OLD.taken) EXECUTE FUNCTION note_area_opening();
 
--- The data of the first event of a booking in an area.
-CREATE FUNCTION booking_created_in_area(created json, area text, occupied_until timestamptz) RETURNS json
+-- The data of the first event of a booking, with its area. The function without an area stays for older services.
+CREATE FUNCTION booking_created(
+    booking_id uuid, venue_id uuid, slot_date date, start_time time, status text, moment timestamptz, customer_id uuid,
+    conversation_id text, confirmation_code text, starts_at timestamptz, ends_at timestamptz, time_zone text,
+    party_size integer, price_per_person_cents bigint, total_cents bigint, deposit_cents bigint, currency text,
+    hold_expires_at timestamptz, area text, occupied_until timestamptz) RETURNS json
 LANGUAGE sql STABLE AS $$
-SELECT CASE
-    WHEN area IS NULL THEN created
-    ELSE (left(created::text, -1) || ', "area" : ' || to_json(area)
-          || ', "occupied_until" : ' || to_json(occupied_until) || '}')::json
-END
+SELECT json_build_object(
+    'booking_id', booking_id, 'venue_id', venue_id, 'date', slot_date, 'start_time', left(start_time::text, 5),
+    'booking_version', '1', 'status', 'BOOKING_STATUS_' || status, 'occurred_at', moment,
+    'customer_id', customer_id, 'conversation_id', conversation_id, 'confirmation_code', confirmation_code,
+    'starts_at', starts_at, 'ends_at', ends_at, 'time_zone', time_zone, 'party_size', party_size,
+    'price_per_person_cents', price_per_person_cents::text, 'total_cents', total_cents::text,
+    'deposit_cents', deposit_cents::text, 'currency', currency, 'hold_expires_at', hold_expires_at,
+    'waitlist_entry_id', '', 'area', COALESCE(area, ''), 'occupied_until', occupied_until)
 $$;
 
 -- The taken seats of a venue's areas by the rows of its live bookings, from a date on: what `area_days` must hold.

@@ -110,11 +110,14 @@ pub fn fields_of(message: &str) -> BTreeSet<String> {
 }
 
 /// The fields that the JSON of an event must have: all fields of its message, but `hold_expires_at` only while the
-/// booking is pending.
+/// booking is pending, and `occupied_until` only if it has an area.
 pub fn fields_in_json(message: &str, event: &serde_json::Map<String, serde_json::Value>) -> BTreeSet<String> {
     let mut fields = fields_of(message);
     if event["status"] != "BOOKING_STATUS_PENDING" {
         fields.remove("hold_expires_at");
+    }
+    if event.get("area").is_none_or(|area| area == "") {
+        fields.remove("occupied_until");
     }
     fields
 }

@@ -104,11 +104,9 @@ draft AS MATERIALIZED (            -- the computed columns of the booking
 event AS (                         -- the first event of the booking's hash chain
     INSERT INTO booking_events (event_id, booking_id, version, type, occurred_at, data, traceparent, previous_hash)
     SELECT $16::uuid, $13, 1, 'teppan.booking.created.v1', $21,
-           booking_created_in_area(
-               booking_created(
-                   $13, $3, $4, $5, status, $21, customer_id, $15::text, $14::text, starts_at, ends_at, time_zone, $6,
-                   price_per_person_cents, total_cents, deposit_cents, currency, hold_expires_at),
-               area, occupied_until),
+           booking_created(
+               $13, $3, $4, $5, status, $21, customer_id, $15::text, $14::text, starts_at, ends_at, time_zone, $6,
+               price_per_person_cents, total_cents, deposit_cents, currency, hold_expires_at, area, occupied_until),
            $17, ''
     FROM draft
     RETURNING event_id, hash

@@ -110,12 +110,10 @@ draft AS MATERIALIZED (            -- the gate: every step below depends on it. 
         LIMIT 1
     ) AS terms
     CROSS JOIN LATERAL (
-        SELECT booking_created_in_area(
-            booking_created(
-                booking_id, venue_id, slot_date, start_time, status, now, customer_id, conversation_id,
-                confirmation_code, starts_at, ends_at, time_zone, party_size, price_per_person_cents, total_cents,
-                deposit_cents, currency, hold_expires_at),
-            area, occupied_until) AS data
+        SELECT booking_created(
+            booking_id, venue_id, slot_date, start_time, status, now, customer_id, conversation_id, confirmation_code,
+            starts_at, ends_at, time_zone, party_size, price_per_person_cents, total_cents, deposit_cents, currency,
+            hold_expires_at, area, occupied_until) AS data
         LIMIT 1
     ) AS created
 ),

@@ -11,7 +11,7 @@ use super::{
     fold::{FoldFault, fold},
 };
 use crate::{
-    domain::{EventId, PaymentId, SlotKey},
+    domain::{BookingStatus, EventId, PaymentId, SlotKey},
     payments::row::Payment,
     slots::row::SlotRow,
 };
@@ -182,6 +182,9 @@ impl Decision {
     /// Moves the seats of the venue's floor to the booking's new instants, even if they are not open. The slot keeps its
     /// seats. Must be called after the event that moves the booking.
     pub fn follow_instants(&mut self, before: &Booking) {
+        if !matches!(before.status, BookingStatus::Pending | BookingStatus::Confirmed) {
+            return;
+        }
         self.change_seats(-before.party_size, None, Occupancy::of(before));
         let occupancy = Occupancy { is_forced: true, ..Occupancy::of(&self.booking) };
         self.change_seats(self.booking.party_size, None, occupancy);

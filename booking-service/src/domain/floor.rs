@@ -208,3 +208,6 @@ mod minute {
         raw.map(|raw| super::super::parse_start_time(&raw).map_err(D::Error::custom)).transpose()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
@@ -38,6 +39,8 @@ pub enum FindingReason {
     WrongInstant,
     /// The slot's reserved seats differ from the seats of its live bookings.
     SlotMiscounts,
+    /// The taken seats of an area on a day differ from the seats of the live bookings in it.
+    AreaMiscounts,
 }
 
 impl FindingReason {
@@ -62,6 +65,7 @@ impl FindingReason {
             Self::CheckpointDiverged => "CHECKPOINT_DIVERGED",
             Self::WrongInstant => "WRONG_INSTANT",
             Self::SlotMiscounts => "SLOT_MISCOUNTS",
+            Self::AreaMiscounts => "AREA_MISCOUNTS",
         }
     }
 
@@ -88,6 +92,7 @@ impl FindingReason {
             Self::CheckpointDiverged => "the checkpoint in the file is not in the database, or differs",
             Self::WrongInstant => "the booking's instant differs from its local time by the time zone rules in force",
             Self::SlotMiscounts => "the slot's reserved seats differ from the seats of its live bookings",
+            Self::AreaMiscounts => "the area's taken seats differ from the seats of the live bookings in it",
         }
     }
 }
@@ -116,6 +121,8 @@ pub struct Finding {
     pub checkpoints: Option<CheckpointRange>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slot: Option<MiscountedSlot>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub area: Option<MiscountedArea>,
 }
 
 /// The numbers of consecutive checkpoints.
@@ -138,10 +145,19 @@ pub struct MiscountedSlot {
     pub capacity: i32,
 }
 
+/// A day on which the taken seats of an area are wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MiscountedArea {
+    pub venue_id: Uuid,
+    pub area: String,
+    /// When the day of ticks begins.
+    pub since: DateTime<Utc>,
+}
+
 impl Finding {
     fn new(reason: FindingReason) -> Self {
         let (booking_id, event_id, version, fields) = (None, None, None, Vec::new());
-        Self { reason, booking_id, event_id, version, fields, checkpoints: None, slot: None }
+        Self { reason, booking_id, event_id, version, fields, checkpoints: None, slot: None, area: None }
     }
 
     pub fn of_booking(booking_id: Uuid, reason: FindingReason, fields: Vec<String>) -> Self {
@@ -173,6 +189,10 @@ impl Finding {
         };
         Self { slot: Some(slot), ..Self::new(FindingReason::SlotMiscounts) }
     }
+
+    pub fn of_area(area: MiscountedArea) -> Self {
+        Self { area: Some(area), ..Self::new(FindingReason::AreaMiscounts) }
+    }
 }
 
 impl fmt::Display for Finding {
@@ -199,6 +219,9 @@ impl fmt::Display for Finding {
             let MiscountedSlot { venue_id, date, start_time, reserved, booked, capacity } = slot;
             write!(f, " venue={venue_id} date={date} start_time={start_time}")?;
             write!(f, " reserved={reserved} booked={booked} capacity={capacity}")?;
+        }
+        if let Some(MiscountedArea { venue_id, area, since }) = &self.area {
+            write!(f, " venue={venue_id} area={area} since={}", since.format("%Y-%m-%dT%H:%MZ"))?;
         }
         write!(f, ": {}", self.reason.meaning())
     }

@@ -1,6 +1,7 @@
 //! Compares bookings and slots with the events, and repairs them.
 
 pub mod anchors;
+pub mod areas;
 pub mod bookings;
 pub mod checkpoints;
 pub mod finding;

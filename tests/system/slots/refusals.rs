@@ -53,7 +53,7 @@ fn cases() -> impl Strategy<Value = Value> {
             "slot": slot.map(|(near, capacity, reserved, state)| json!({
                 "venue_id": uuid::Uuid::nil(), "slot_date": date, "start_time": "18:00:00",
                 "starts_at": starts_at(near), "ends_at": moment + Days::new(30), "capacity": capacity,
-                "reserved": reserved.min(capacity), "price_per_person_cents": 3500, "state": state,
+                "reserved": reserved.min(capacity), "price_per_person_cents": 3500, "state": state, "has_floor": false,
             })),
         })
     })

@@ -1,3 +1,4 @@
+use teppan_shared::contract::booking::v1::{Area, Floor, SetFloorRequest, SittingRule};
 use teppan_tests::fixtures;
 
 use super::{bookings_in_every_state, verify};
@@ -69,13 +70,31 @@ async fn a_booking_with_a_broken_event_chain_is_reported_and_never_repaired() {
     assert_eq!(report.code, Some(1), "{}", report.summary);
     assert!(report.summary.contains("Not rebuilt: 2 bookings"), "{}", report.summary);
     assert!(report.summary.contains("the events of one of its bookings cannot be trusted"), "{}", report.summary);
-    assert!(report.summary.contains("Repaired: 1 rows of bookings, 0 slots."), "{}", report.summary);
+    assert!(report.summary.contains("Repaired: 1 rows of bookings, 0 slots, 0 floors."), "{}", report.summary);
     let altered = format!("SELECT count(*) FROM bookings WHERE paid_cents = 1 AND booking_id <> '{other}'");
     let altered: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(altered))
         .fetch_one(&mut teppan_tests::harness::connect(&fixture.service.url).await)
         .await
         .expect("a count");
     assert_eq!(altered, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn taken_seats_of_an_area_that_no_booking_takes_are_found_and_freed() {
+    let mut fixture = VenueFixture::without_deposit(10).await;
+    let sittings = vec![SittingRule { minutes: 120, ..Default::default() }];
+    let areas = vec![Area { area: "main".to_owned(), seats: Some(20), ..Default::default() }];
+    let floor = Floor { venue_id: fixture.venue_id.clone(), areas, sittings, ..Default::default() };
+    let request = SetFloorRequest { floor: Some(floor), validate_only: false };
+    fixture.service.clients.schedule.set_floor(request).await.expect("a floor");
+    fixture.book(4).await;
+    verify(&fixture.service.url, &[]).await.assert_sound();
+    fixture.sql("UPDATE area_days SET taken[5] = 3").await;
+    let report = verify(&fixture.service.url, &["--repair-projection", "--swap"]).await;
+    assert_eq!((report.code, report.reasons()), (Some(0), vec!["AREA_MISCOUNTS"]), "{}", report.summary);
+    assert_eq!(report.findings[0]["area"]["area"], "main");
+    assert!(report.summary.contains("1 floors"), "{}", report.summary);
+    verify(&fixture.service.url, &[]).await.assert_sound();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -107,7 +107,7 @@ impl<'a> Run<'a> {
             return Ok(Outcome::NoSuchBooking);
         }
         let progress = Progress::start("slots");
-        let is_done = is_done && self.verify_slots(&progress).await?;
+        let is_done = is_done && self.verify_slots(&progress).await? && self.verify_areas(&progress).await?;
         progress.finish();
         self.summarize(took);
         Ok(match (is_done, self.tally.findings) {
@@ -192,6 +192,42 @@ impl<'a> Run<'a> {
         Ok(true)
     }
 
+    async fn verify_areas(&mut self, progress: &Progress) -> Result<bool, CommandError> {
+        let mut after = None;
+        while self.scope.booking_id.is_none() {
+            if self.stopping.is_cancelled() {
+                return Ok(false);
+            }
+            let page = self.verification.verify_areas(after, self.scope.venue_id).await?;
+            for finding in &page.findings {
+                self.report(finding, progress);
+            }
+            after = page.reached;
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Returns the number of venues whose areas were counted again; `None` when interrupted.
+    async fn repair_areas(&self) -> Result<Option<u64>, CommandError> {
+        let (mut repaired, mut after) = (0, None);
+        loop {
+            if self.stopping.is_cancelled() {
+                return Ok(None);
+            }
+            let page = self.verification.verify_areas(after, self.scope.venue_id).await?;
+            for venue_id in page.miscounted {
+                repaired += u64::from(self.verification.recount_areas(venue_id).await?);
+            }
+            after = page.reached;
+            if after.is_none() {
+                return Ok(Some(repaired));
+            }
+        }
+    }
+
     /// Replaces rows by rebuilt rows, in one transaction each, then corrects the slots.
     pub async fn swap(&self) -> Result<Outcome, CommandError> {
         let (mut repaired, mut after) = (0_u64, Uuid::nil());
@@ -214,8 +250,9 @@ impl<'a> Run<'a> {
         // venue.
         let all = self.scope.booking_id.is_none() && self.scope.venue_id.is_none();
         let slots = if all { self.repair_slots().await? } else { Some(0) };
-        let Some(slots) = slots else { return Ok(Outcome::Interrupted) };
-        eprintln!("Repaired: {repaired} rows of bookings, {slots} slots.");
+        let floors = if all { self.repair_areas().await? } else { Some(0) };
+        let (Some(slots), Some(floors)) = (slots, floors) else { return Ok(Outcome::Interrupted) };
+        eprintln!("Repaired: {repaired} rows of bookings, {slots} slots, {floors} floors.");
         Ok(Outcome::Findings)
     }
 
