@@ -21,6 +21,7 @@ mod stripe_charge;
 mod stripe_currency;
 mod stripe_event;
 mod stripe_signature;
+mod suggestion;
 mod text;
 mod venue;
 mod waitlist;
@@ -52,6 +53,7 @@ pub use stripe_event::{
     NoStripeEvent, StripeAccount, StripeEffect, StripeEvent, StripeNames, StripeNews, StripePayment,
 };
 pub use stripe_signature::{BadSignature, StripeSecrets, StripeSignature};
+pub use suggestion::{NearStart, StartWish, VenueStarts};
 pub use teppan_shared::{conversation_id::ConversationId, idempotency_key::IdempotencyKey, time_zone::TimeZone};
 pub use text::{Source, SpecialRequests};
 pub use venue::{Currency, NewVenue, VenueChange, VenueName, range};

@@ -77,7 +77,7 @@ pub fn change_booking(error: &ChangeBookingError, target: &BookingTarget) -> Sta
     match error {
         ChangeBookingError::NotFound => not_found(BOOKING, &booking_id),
         ChangeBookingError::StaleEtag => etag_mismatch("booking"),
-        ChangeBookingError::Refused { change, status, refusal } => match refusal {
+        ChangeBookingError::Refused { change, status, refusal, .. } => match refusal {
             ChangeRefusal::NotAllowed => {
                 let (reason, message) = not_allowed(*change);
                 change_refused(reason, message, &booking_id, *status)
