@@ -58,6 +58,7 @@ mod settings;
 mod shutdown;
 mod slots;
 mod statements;
+mod suggestions;
 mod survival;
 mod texts;
 mod time_zones;
