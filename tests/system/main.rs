@@ -64,6 +64,7 @@ mod texts;
 mod time_zones;
 mod tls;
 mod trace;
+mod venue_search;
 mod verify;
 mod version;
 mod waitlist;

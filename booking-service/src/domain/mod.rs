@@ -56,5 +56,5 @@ pub use stripe_signature::{BadSignature, StripeSecrets, StripeSignature};
 pub use suggestion::{NearStart, StartWish, VenueStarts};
 pub use teppan_shared::{conversation_id::ConversationId, idempotency_key::IdempotencyKey, time_zone::TimeZone};
 pub use text::{Source, SpecialRequests};
-pub use venue::{Currency, NewVenue, VenueChange, VenueName, range};
+pub use venue::{Currency, NewVenue, VenueChange, VenueName, VenuePlace, VenueTags, range};
 pub use waitlist::{JoinRefusal, NewWaitlistEntry, WaitlistEntryStatus};

@@ -88,6 +88,8 @@ pub fn venue(venue: Venue) -> wire::Venue {
         late_refund_percent: venue.late_refund_percent,
         waitlist_hold_minutes: venue.waitlist_hold_minutes,
         phone_region: venue.phone_region,
+        tags: venue.tags,
+        place: venue.place,
         etag: Etag::of(venue.version).to_string(),
         created_at: Some(timestamp(venue.created_at)),
         updated_at: Some(timestamp(venue.updated_at)),

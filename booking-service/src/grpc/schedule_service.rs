@@ -14,7 +14,7 @@ use super::{
     Grpc, batch_check_availability, create_venue, encode, list_availability, list_venues, set_weekly_schedule, status,
     update_slot, update_venue,
 };
-use crate::domain::{VenueId, VenueName};
+use crate::domain::VenueId;
 
 #[tonic::async_trait]
 impl ScheduleService for Grpc {
@@ -56,11 +56,8 @@ impl ScheduleService for Grpc {
 
     async fn list_venues(&self, request: Request<ListVenuesRequest>) -> Result<Response<ListVenuesResponse>, Status> {
         let page = list_venues::decode(request.into_inner())?;
-        let found = self
-            .venues
-            .list_venues(page.name.as_ref().map(VenueName::as_str), page.after, page.size)
-            .await
-            .map_err(|error| error.to_failure())?;
+        let found =
+            self.venues.list_venues(&page.search, page.after, page.size).await.map_err(|error| error.to_failure())?;
         Ok(Response::new(list_venues::encode(&page, found)))
     }
 

@@ -1,5 +1,5 @@
 -- SuggestSlots: the slots of some venues whose local start is in a window. One row for each venue that exists, with its
--- rules and its slots as columns: an array for each field, in the order of the slots.
+-- rules and its slots as columns: an array for each field, all in one order.
 --
 --   $1            the venues
 --   $2 - $5       the first and the last date and time of the window, local to each venue

@@ -7,7 +7,7 @@ use teppan_shared::{
 use uuid::Uuid;
 
 use crate::{
-    domain::{Currency, TimeZone, VenueChange, VenueId, VenueName},
+    domain::{Currency, TimeZone, VenueChange, VenueId, VenueName, VenuePlace, VenueTags},
     slots::lay_out::LayoutRow,
     venues::Venues,
     venues::get::Venue,
@@ -102,6 +102,8 @@ impl Venues {
                     clock.and_then(|clock| clock.changes_at),
                     clock.map(|clock| clock.next_offset_seconds),
                     Rules::in_force().version().as_str(),
+                    change.tags.as_ref().map(VenueTags::as_slice),
+                    change.place.as_ref().map(VenuePlace::as_str),
                 )
             })
             .await
@@ -140,6 +142,8 @@ struct VenueRow {
     late_refund_percent: i32,
     waitlist_hold_minutes: i32,
     phone_region: String,
+    tags: Vec<String>,
+    place: String,
     version: i64,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -181,6 +185,8 @@ impl VenueRow {
             late_refund_percent: self.late_refund_percent,
             waitlist_hold_minutes: self.waitlist_hold_minutes,
             phone_region: self.phone_region,
+            tags: self.tags,
+            place: self.place,
             version: self.version,
             created_at: self.created_at,
             updated_at: self.updated_at,
