@@ -57,6 +57,7 @@ mod sealed_values;
 mod settings;
 mod shutdown;
 mod slots;
+mod special_days;
 mod statements;
 mod suggestions;
 mod survival;

@@ -17,6 +17,7 @@ mod refusal;
 mod schedule;
 mod slot;
 mod slot_rules;
+mod special_days;
 mod stripe_charge;
 mod stripe_currency;
 mod stripe_event;
@@ -32,7 +33,7 @@ pub use consent::{ConsentChannel, ConsentKey, ConsentPurpose, NewConsent};
 pub use contact::{Contact, Email, Name};
 pub use etag::Etag;
 pub use follow_up::FollowUpStep;
-pub use ids::{BookingId, CustomerId, EventId, PaymentId, VenueId, WaitlistEntryId};
+pub use ids::{BookingId, CustomerId, EventId, PaymentId, SpecialDaysId, VenueId, WaitlistEntryId};
 pub use layout_range::LayoutRange;
 pub use local_time::instant_or_next;
 pub use outbox::OutboxDestination;
@@ -45,6 +46,10 @@ pub use refusal::{Refusal, SlotRefusal};
 pub use schedule::{PlannedSlot, ScheduleException, SchedulePeriod, TooManySlots, Weekday, WeeklySchedule};
 pub use slot::{SlotChange, SlotKey, parse_date, parse_start_time};
 pub use slot_rules::{SlotFacts, SlotRules, SlotRulesNow};
+pub use special_days::{
+    Deviation, SPECIAL_DAYS_MAX, SpecialDays, TooManySpecialDays, delete as delete_special_days,
+    set as set_special_days,
+};
 pub use stripe_charge::{
     AttemptState, ChargeFacts, DisputeNews, Fact, PROCESSING_MAX, RefundEntry, Standing, Step, TooManyFacts, next_step,
 };
@@ -55,6 +60,6 @@ pub use stripe_event::{
 pub use stripe_signature::{BadSignature, StripeSecrets, StripeSignature};
 pub use suggestion::{NearStart, StartWish, VenueStarts};
 pub use teppan_shared::{conversation_id::ConversationId, idempotency_key::IdempotencyKey, time_zone::TimeZone};
-pub use text::{Source, SpecialRequests};
+pub use text::{Source, SpecialDaysReason, SpecialRequests};
 pub use venue::{Currency, NewVenue, VenueChange, VenueName, VenuePlace, VenueTags, range};
 pub use waitlist::{JoinRefusal, NewWaitlistEntry, WaitlistEntryStatus};

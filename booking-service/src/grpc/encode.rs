@@ -109,7 +109,7 @@ pub fn schedule(stored: &StoredSchedule) -> wire::WeeklySchedule {
     }
 }
 
-fn period(period: &SchedulePeriod) -> wire::SchedulePeriod {
+pub fn period(period: &SchedulePeriod) -> wire::SchedulePeriod {
     // Decoding has bounded every number far below i32::MAX.
     let minutes = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
     wire::SchedulePeriod {

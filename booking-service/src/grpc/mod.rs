@@ -30,6 +30,7 @@ mod reschedule_booking;
 mod schedule_service;
 mod set_consent;
 mod set_weekly_schedule;
+mod special_days;
 mod status;
 mod stream_booking_events;
 mod suggest_slots;

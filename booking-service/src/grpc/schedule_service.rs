@@ -1,9 +1,11 @@
 use teppan_shared::{
     contract::booking::v1::{
         BatchCheckAvailabilityRequest, BatchCheckAvailabilityResponse, CreateVenueRequest, CreateVenueResponse,
-        GetVenueRequest, GetVenueResponse, ListAvailabilityRequest, ListAvailabilityResponse, ListVenuesRequest,
-        ListVenuesResponse, SetWeeklyScheduleRequest, SetWeeklyScheduleResponse, UpdateSlotRequest, UpdateSlotResponse,
-        UpdateVenueRequest, UpdateVenueResponse, schedule_service_server::ScheduleService,
+        DeleteSpecialDaysRequest, DeleteSpecialDaysResponse, GetVenueRequest, GetVenueResponse,
+        ListAvailabilityRequest, ListAvailabilityResponse, ListSpecialDaysRequest, ListSpecialDaysResponse,
+        ListVenuesRequest, ListVenuesResponse, SetSpecialDaysRequest, SetSpecialDaysResponse, SetWeeklyScheduleRequest,
+        SetWeeklyScheduleResponse, UpdateSlotRequest, UpdateSlotResponse, UpdateVenueRequest, UpdateVenueResponse,
+        schedule_service_server::ScheduleService,
     },
     server::answer,
     status::Violations,
@@ -11,10 +13,10 @@ use teppan_shared::{
 use tonic::{Request, Response, Status};
 
 use super::{
-    Grpc, batch_check_availability, create_venue, encode, list_availability, list_venues, set_weekly_schedule, status,
-    update_slot, update_venue,
+    Grpc, batch_check_availability, create_venue, encode, list_availability, list_venues, set_weekly_schedule,
+    special_days, status, update_slot, update_venue,
 };
-use crate::domain::VenueId;
+use crate::{domain::VenueId, slots::special_days::SpecialDaysChange};
 
 #[tonic::async_trait]
 impl ScheduleService for Grpc {
@@ -73,6 +75,48 @@ impl ScheduleService for Grpc {
             .await
             .map_err(|error| status::set_schedule(&error, &request.venue_id))?;
         Ok(Response::new(set_weekly_schedule::encode(&done)))
+    }
+
+    async fn set_special_days(
+        &self,
+        request: Request<SetSpecialDaysRequest>,
+    ) -> Result<Response<SetSpecialDaysResponse>, Status> {
+        let request = request.into_inner();
+        let (venue_id, special_days) = special_days::decode_set(&request, self.slots.clock.now())?;
+        let changed = self
+            .slots
+            .change_special_days(venue_id, &SpecialDaysChange::Set(special_days), request.validate_only)
+            .await
+            .map_err(|error| status::change_special_days(&error, &request.venue_id))?;
+        Ok(Response::new(special_days::encode_set(changed)))
+    }
+
+    async fn list_special_days(
+        &self,
+        request: Request<ListSpecialDaysRequest>,
+    ) -> Result<Response<ListSpecialDaysResponse>, Status> {
+        let request = request.into_inner();
+        let page = special_days::decode_list(&request)?;
+        let found = self
+            .slots
+            .list_special_days(&page.query, page.after, page.size)
+            .await
+            .map_err(|error| status::read(&error, status::VENUE, &request.venue_id))?;
+        Ok(Response::new(special_days::encode_list(&request, found)))
+    }
+
+    async fn delete_special_days(
+        &self,
+        request: Request<DeleteSpecialDaysRequest>,
+    ) -> Result<Response<DeleteSpecialDaysResponse>, Status> {
+        let request = request.into_inner();
+        let (venue_id, id) = special_days::decode_delete(&request)?;
+        let changed = self
+            .slots
+            .change_special_days(venue_id, &SpecialDaysChange::Delete(id), request.validate_only)
+            .await
+            .map_err(|error| status::change_special_days(&error, &request.venue_id))?;
+        Ok(Response::new(special_days::encode_delete(changed)))
     }
 
     async fn update_slot(&self, request: Request<UpdateSlotRequest>) -> Result<Response<UpdateSlotResponse>, Status> {

@@ -16,11 +16,12 @@ use crate::{
     bookings::change::{BookingTarget, ChangeBookingError},
     bookings::create::CreateBookingError,
     bookings::list::ListBookingsError,
-    domain::{BookingChange, BookingId, BookingStatus, ChangeRefusal, NewBooking, PhoneFault},
+    domain::{BookingChange, BookingId, BookingStatus, ChangeRefusal, NewBooking, PhoneFault, SPECIAL_DAYS_MAX},
     event_stream::stream::StreamError,
     payments::move_money::MoneyRefusal,
     payments::record::RecordPaymentError,
     slots::set_weekly_schedule::SetScheduleError,
+    slots::special_days::ChangeSpecialDaysError,
     venues::create::CreateVenueError,
     venues::update::UpdateVenueError,
 };
@@ -189,6 +190,26 @@ pub fn set_schedule(error: &SetScheduleError, venue_id: &str) -> Status {
         }
         SetScheduleError::Contended => Failure::overloaded().into(),
         SetScheduleError::Database(error) => error.to_failure().into(),
+    }
+}
+
+pub fn change_special_days(error: &ChangeSpecialDaysError, venue_id: &str) -> Status {
+    match error {
+        ChangeSpecialDaysError::Venue(error) => read(error, VENUE, venue_id),
+        ChangeSpecialDaysError::TooManySpecialDays(_) => Failure::precondition(
+            "TOO_MANY_SPECIAL_DAYS",
+            format!("venues/{venue_id}"),
+            "The venue has as many special days as it may have: delete some, or set one range instead of single dates.",
+        )
+        .with("special_days_max", SPECIAL_DAYS_MAX)
+        .into(),
+        ChangeSpecialDaysError::TooManySlots(error) => {
+            let mut violations = Violations::default();
+            violations.add("special_days.hours", error);
+            violations.into_status()
+        }
+        ChangeSpecialDaysError::Contended => Failure::overloaded().into(),
+        ChangeSpecialDaysError::Database(error) => error.to_failure().into(),
     }
 }
 

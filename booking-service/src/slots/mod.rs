@@ -9,6 +9,7 @@ pub mod list_availability;
 mod recent_searches;
 pub mod row;
 pub mod set_weekly_schedule;
+pub mod special_days;
 pub mod suggest;
 pub mod update;
 

@@ -150,24 +150,28 @@ struct VenueRow {
     laid_out_until: Option<NaiveDate>,
     periods: Option<serde_json::Value>,
     exceptions: Option<serde_json::Value>,
+    special_days: Option<serde_json::Value>,
     schedule_version: Option<i64>,
 }
 
 impl VenueRow {
     fn venue(self) -> (Venue, Option<LayoutRow>) {
-        let schedule = (self.periods, self.exceptions, self.schedule_version);
+        let schedule = (self.periods, self.exceptions, self.special_days, self.schedule_version);
         let layout = match schedule {
-            (Some(periods), Some(exceptions), Some(schedule_version)) if self.layout_due => Some(LayoutRow {
-                venue_id: self.venue_id,
-                venue_version: self.version,
-                time_zone: self.time_zone.clone(),
-                horizon_days: self.horizon_days,
-                laid_out_until: self.laid_out_until,
-                periods,
-                exceptions,
-                schedule_version,
-                due_since: self.updated_at,
-            }),
+            (Some(periods), Some(exceptions), Some(special_days), Some(schedule_version)) if self.layout_due => {
+                Some(LayoutRow {
+                    venue_id: self.venue_id,
+                    venue_version: self.version,
+                    time_zone: self.time_zone.clone(),
+                    horizon_days: self.horizon_days,
+                    laid_out_until: self.laid_out_until,
+                    periods,
+                    exceptions,
+                    special_days,
+                    schedule_version,
+                    due_since: self.updated_at,
+                })
+            }
             _ => None,
         };
         let venue = Venue {

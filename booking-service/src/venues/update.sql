@@ -106,6 +106,7 @@ SELECT
     venue.place AS "place!", venue.version AS "version!",
     venue.created_at AS "created_at!", venue.updated_at AS "updated_at!",
     venue.laid_out_until AS "laid_out_until?", w.periods AS "periods?", w.exceptions AS "exceptions?",
+    w.special_days AS "special_days?",
     w.version AS "schedule_version?"
 FROM verdict
 CROSS JOIN venue
