@@ -37,7 +37,7 @@ use crate::{
     outbox::{backlog::Backlog, dead_letters::OutboxOperations},
     payments::Payments,
     settings::Settings,
-    slots::{Slots, adopt_time_zone_rules::TimeZoneRules, lay_out::SlotLayout},
+    slots::{Slots, adopt_time_zone_rules::TimeZoneRules, alternatives::RecentAlternatives, lay_out::SlotLayout},
     stripe::{
         Stripe, apply_events::StripeEvents, metrics::StripeMetrics, retention::StripeRetention, webhook::StripeWebhook,
     },
@@ -161,6 +161,7 @@ pub(crate) fn build_modules(
         slot_queues: Arc::clone(&slot_queues),
         layout: Nudge::default(),
         freed_seats: freed_seats.clone(),
+        recent_alternatives: RecentAlternatives::default(),
     });
     let stripe =
         Stripe { database: database(), clock, bookings: Arc::clone(&bookings), metrics: StripeMetrics::default() };

@@ -4,6 +4,8 @@ mod violations;
 
 use std::{collections::HashMap, fmt::Display, time::Duration};
 
+use prost::Message;
+use prost_types::Any;
 use rand::Rng as _;
 use tonic::{
     Code, Status,
@@ -169,6 +171,16 @@ impl From<Failure> for Status {
     }
 }
 
+/// Adds a detail of the contract's own to a failure. `name` is the full name of its message, such as
+/// `teppan.booking.v1.Alternatives`.
+pub fn with_detail(status: Status, name: &str, detail: &impl Message) -> Status {
+    // Our own statuses always have readable details.
+    let Ok(mut details) = tonic_types::pb::Status::decode(status.details()) else { return status };
+    details.details.push(Any { type_url: format!("type.googleapis.com/{name}"), value: detail.encode_to_vec() });
+    let (code, message, trailers) = (status.code(), status.message().to_owned(), status.metadata().clone());
+    Status::with_details_and_metadata(code, message, details.encode_to_vec().into(), trailers)
+}
+
 /// Why a call failed, in one word: the reason of its `ErrorInfo`, or its code where it has none.
 pub fn reason(status: &Status) -> String {
     status.get_details_error_info().map_or_else(|| code_name(status.code()).to_owned(), |info| info.reason)
@@ -218,6 +230,19 @@ mod tests {
             (0..100).map(|_| pushback(Failure::overloaded()).expect("a time").parse().expect("milliseconds")).collect();
         assert!(times.iter().all(|time| (500..=750).contains(time)), "{times:?}");
         assert!(times.iter().any(|time| *time != times[0]), "{times:?}");
+    }
+
+    #[test]
+    fn a_detail_of_the_contract_is_added_to_the_others() {
+        let failure = Failure::precondition("SLOT_FULL", "slots/1", "Choose another slot.").with("open_seats", 1);
+        let status = with_detail(failure.into(), "teppan.booking.v1.Alternatives", &String::from("a message"));
+        assert_eq!(reason(&status), "SLOT_FULL");
+        assert_eq!((status.code(), status.message()), (Code::FailedPrecondition, "Choose another slot."));
+        assert!(status.get_details_precondition_failure().is_some());
+        let details = tonic_types::pb::Status::decode(status.details()).expect("details").details;
+        let last = details.last().expect("a detail");
+        assert_eq!(last.type_url, "type.googleapis.com/teppan.booking.v1.Alternatives");
+        assert_eq!(String::decode(&*last.value).as_deref(), Ok("a message"));
     }
 
     #[test]

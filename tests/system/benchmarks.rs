@@ -18,6 +18,7 @@ async fn the_benchmark_measures_every_call() {
     let stdout = measured(&[
         "CreateBooking, 128 clients, many",
         "ListAvailability, 1 client",
+        "SuggestSlots, 1 client",
         "BatchCheckAvailability, 1 client",
         "ListBookings, 1 client",
         "CreateBooking + CancelBooking, 1 client",

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     bookings::Bookings,
     bookings::metrics::WaitlistChange,
-    domain::{BookingChange, BookingId, BookingStatus, ChangeRefusal, Etag},
+    domain::{BookingChange, BookingId, BookingStatus, ChangeRefusal, Etag, SlotKey},
 };
 
 /// Budget of an inline delivery; it uses at most half.
@@ -44,6 +44,13 @@ pub enum NoChange {
     Refused(ChangeRefusal),
 }
 
+/// The seats of a booking whose change was refused.
+#[derive(Debug, Clone, Copy)]
+pub struct HeldSeats {
+    pub slot: SlotKey,
+    pub party_size: i32,
+}
+
 /// Why a booking was not changed. Nothing was written; after a [`DatabaseError`] the outcome may be unknown.
 /// `Corrupted` is also the answer when the booking was changed but its special requests cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +60,7 @@ pub enum ChangeBookingError {
     #[error("the booking has changed since the caller read it")]
     StaleEtag,
     #[error("{change:?} of a booking in status {status:?} is refused: {refusal:?}")]
-    Refused { change: BookingChange, status: BookingStatus, refusal: ChangeRefusal },
+    Refused { change: BookingChange, status: BookingStatus, held: HeldSeats, refusal: ChangeRefusal },
     #[error("the booking changed during every attempt")]
     Contended,
     #[error("what the database answered is corrupted")]
@@ -98,7 +105,8 @@ impl Bookings {
         for _ in 0..ATTEMPTS_MAX {
             let loaded = self.load_one(target.booking_id, wanted).await?.ok_or(ChangeBookingError::NotFound)?;
             let status = loaded.booking.status;
-            let refused = |refusal| ChangeBookingError::Refused { change, status, refusal };
+            let held = HeldSeats { slot: loaded.booking.slot(), party_size: loaded.booking.party_size };
+            let refused = |refusal| ChangeBookingError::Refused { change, status, held, refusal };
             if loaded.is_done {
                 self.follow_change(&loaded.booking, loaded.has_waiting_entries, occasion).await;
                 return Ok(loaded.booking.open(&self.ring)?);

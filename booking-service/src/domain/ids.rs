@@ -56,6 +56,10 @@ id!(
     PaymentId
 );
 id!(
+    /// The id of special days, made by the client.
+    SpecialDaysId
+);
+id!(
     /// The id of a waitlist entry.
     WaitlistEntryId
 );

@@ -18,10 +18,12 @@ mod refusal;
 mod schedule;
 mod slot;
 mod slot_rules;
+mod special_days;
 mod stripe_charge;
 mod stripe_currency;
 mod stripe_event;
 mod stripe_signature;
+mod suggestion;
 mod text;
 mod venue;
 mod waitlist;
@@ -33,7 +35,7 @@ pub use contact::{Contact, Email, Name};
 pub use etag::Etag;
 pub use floor::{Area, AreaKey, Floor, FloorState, Sitting, SittingRule};
 pub use follow_up::FollowUpStep;
-pub use ids::{BookingId, CustomerId, EventId, PaymentId, VenueId, WaitlistEntryId};
+pub use ids::{BookingId, CustomerId, EventId, PaymentId, SpecialDaysId, VenueId, WaitlistEntryId};
 pub use layout_range::LayoutRange;
 pub use local_time::instant_or_next;
 pub use outbox::OutboxDestination;
@@ -46,6 +48,10 @@ pub use refusal::{Refusal, SlotRefusal};
 pub use schedule::{PlannedSlot, ScheduleException, SchedulePeriod, TooManySlots, Weekday, WeeklySchedule};
 pub use slot::{SlotChange, SlotKey, parse_date, parse_start_time};
 pub use slot_rules::{SlotFacts, SlotRules, SlotRulesNow};
+pub use special_days::{
+    Deviation, SPECIAL_DAYS_MAX, SpecialDays, TooManySpecialDays, delete as delete_special_days,
+    set as set_special_days,
+};
 pub use stripe_charge::{
     AttemptState, ChargeFacts, DisputeNews, Fact, PROCESSING_MAX, RefundEntry, Standing, Step, TooManyFacts, next_step,
 };
@@ -54,7 +60,8 @@ pub use stripe_event::{
     NoStripeEvent, StripeAccount, StripeEffect, StripeEvent, StripeNames, StripeNews, StripePayment,
 };
 pub use stripe_signature::{BadSignature, StripeSecrets, StripeSignature};
+pub use suggestion::{NearStart, StartWish, VenueStarts};
 pub use teppan_shared::{conversation_id::ConversationId, idempotency_key::IdempotencyKey, time_zone::TimeZone};
-pub use text::{Source, SpecialRequests};
-pub use venue::{Currency, NewVenue, VenueChange, VenueName, range};
+pub use text::{Source, SpecialDaysReason, SpecialRequests};
+pub use venue::{Currency, NewVenue, VenueChange, VenueName, VenuePlace, VenueTags, range};
 pub use waitlist::{JoinRefusal, NewWaitlistEntry, WaitlistEntryStatus};

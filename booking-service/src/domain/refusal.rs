@@ -45,6 +45,18 @@ impl Refusal {
         })
     }
 
+    /// Whether the party could book another start of the same venue.
+    pub fn has_alternatives(self) -> bool {
+        matches!(
+            self,
+            Self::SlotFull { .. }
+                | Self::AreaFull { .. }
+                | Self::SlotClosed
+                | Self::SlotNotFound
+                | Self::InsufficientNotice { .. }
+        )
+    }
+
     /// Reads a refusal and its figure from a statement's row; `None` for a value that the statements never return.
     pub fn from_column(raw: &str, figure: Option<i64>) -> Option<Self> {
         match raw {

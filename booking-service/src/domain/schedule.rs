@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Datelike as _, NaiveDate, NaiveTime, TimeDelta, Timelike as _, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{TimeZone, local_time::instant};
+use super::{SpecialDays, TimeZone, local_time::instant};
 
 /// The most slots that one call may lay out.
 pub const SLOTS_MAX: usize = 50_000;
@@ -55,6 +55,8 @@ pub enum ScheduleException {
 pub struct WeeklySchedule {
     pub periods: Vec<SchedulePeriod>,
     pub exceptions: BTreeMap<NaiveDate, ScheduleException>,
+    /// In the order in which they were set; later ones take precedence.
+    pub special_days: Vec<SpecialDays>,
 }
 
 /// The schedule has more slots than one call may lay out.
@@ -71,7 +73,7 @@ pub struct PlannedSlot {
     pub ends_at: DateTime<Utc>,
     pub capacity: i32,
     pub price_per_person_cents: i64,
-    /// Whether an exception closes the date. The slot is laid out anyway, so that a booking is refused with SLOT_CLOSED
+    /// Whether an exception or special days close it. The slot is laid out anyway, so that a booking is refused with SLOT_CLOSED
     /// whether the date was closed before or after the layout.
     pub is_closed: bool,
 }
@@ -85,12 +87,32 @@ impl SchedulePeriod {
     }
 
     /// The start times of one day.
-    fn starts(&self) -> impl Iterator<Item = NaiveTime> {
+    pub fn starts(&self) -> impl Iterator<Item = NaiveTime> {
         let minute = |time: NaiveTime| time.hour() * 60 + time.minute();
         let step = usize::try_from(self.interval_minutes + self.buffer_minutes).unwrap_or(usize::MAX).max(1);
         (minute(self.first_start)..=minute(self.last_start))
             .step_by(step)
             .filter_map(|minute| NaiveTime::from_hms_opt(minute / 60, minute % 60, 0))
+    }
+
+    /// The slots of one day, by start time; none if the period does not apply on it.
+    pub fn slots_on(&self, zone: TimeZone, date: NaiveDate) -> Vec<PlannedSlot> {
+        if !self.applies_on(date) {
+            return Vec::new();
+        }
+        let slot = |start_time| {
+            let starts_at = instant(zone, date.and_time(start_time))?;
+            Some(PlannedSlot {
+                date,
+                start_time,
+                starts_at,
+                ends_at: starts_at + TimeDelta::minutes(self.duration_minutes.into()),
+                capacity: self.capacity,
+                price_per_person_cents: self.price_per_person_cents,
+                is_closed: false,
+            })
+        };
+        self.starts().filter_map(slot).collect()
     }
 
     /// Whether the period has slots on this date. Exceptions are not considered.
@@ -157,22 +179,16 @@ impl WeeklySchedule {
             }
             Some(ScheduleException::Closed) | None => (None, None),
         };
-        let mut slots = Vec::new();
-        for period in self.periods.iter().filter(|period| period.applies_on(date)) {
-            for start_time in period.starts() {
-                let Some(starts_at) = instant(zone, date.and_time(start_time)) else { continue };
-                slots.push(PlannedSlot {
-                    date,
-                    start_time,
-                    starts_at,
-                    ends_at: starts_at + TimeDelta::minutes(period.duration_minutes.into()),
-                    capacity: capacity.unwrap_or(period.capacity),
-                    price_per_person_cents: price.unwrap_or(period.price_per_person_cents),
-                    is_closed: exception == Some(&ScheduleException::Closed),
-                });
-            }
+        let mut slots: Vec<_> = self.periods.iter().flat_map(|period| period.slots_on(zone, date)).collect();
+        for slot in &mut slots {
+            slot.capacity = capacity.unwrap_or(slot.capacity);
+            slot.price_per_person_cents = price.unwrap_or(slot.price_per_person_cents);
+            slot.is_closed = exception == Some(&ScheduleException::Closed);
         }
         slots.sort_by_key(|slot| slot.start_time);
+        for special in &self.special_days {
+            special.apply(zone, date, &mut slots);
+        }
         slots
     }
 }

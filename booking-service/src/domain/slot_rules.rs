@@ -33,6 +33,7 @@ impl SlotRules {
 }
 
 /// [`SlotRules`] at a moment.
+#[derive(Debug)]
 pub struct SlotRulesNow {
     rules: SlotRules,
     /// The last date that can be booked.

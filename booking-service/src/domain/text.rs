@@ -25,6 +25,20 @@ impl SpecialRequests {
     }
 }
 
+/// Why days are special, as given by the venue: at most 200 characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpecialDaysReason(String);
+
+impl SpecialDaysReason {
+    pub fn parse(raw: &str) -> Result<Self, &'static str> {
+        line(raw, 0..=200, "must be at most 200 characters").map(Self)
+    }
+
+    pub fn into_inner(self) -> String {
+        self.0
+    }
+}
+
 /// Where a booking comes from, as given by the client: 1 to 50 characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source(String);

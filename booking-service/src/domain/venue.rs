@@ -18,6 +18,50 @@ impl VenueName {
     }
 }
 
+/// Words by which venues are found: at most 20, in alphabetical order, each of 1 to 30 lower-case letters, digits and
+/// hyphens.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VenueTags(Vec<String>);
+
+impl VenueTags {
+    pub const COUNT_MAX: usize = 20;
+
+    pub fn parse(raw: &[String]) -> Result<Self, &'static str> {
+        if raw.len() > Self::COUNT_MAX {
+            return Err("must be at most 20");
+        }
+        let mut tags = raw.iter().map(|tag| Self::parse_tag(tag)).collect::<Result<Vec<_>, _>>()?;
+        tags.sort_unstable();
+        tags.dedup();
+        if tags.len() == raw.len() { Ok(Self(tags)) } else { Err("must not name a tag twice") }
+    }
+
+    fn parse_tag(raw: &str) -> Result<String, &'static str> {
+        const MUST: &str = "must be words of 1 to 30 lower-case letters, digits and hyphens";
+        let tag = line(raw, 1..=30, MUST)?;
+        let fits = |c: char| c == '-' || c.is_alphanumeric() && !c.is_uppercase();
+        if tag.chars().all(fits) { Ok(tag) } else { Err(MUST) }
+    }
+
+    pub fn as_slice(&self) -> &[String] {
+        &self.0
+    }
+}
+
+/// The place of a venue, such as its city: at most 100 characters, in normal form C. Empty if none is given.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VenuePlace(String);
+
+impl VenuePlace {
+    pub fn parse(raw: &str) -> Result<Self, &'static str> {
+        line(raw, 0..=100, "must be at most 100 characters").map(Self)
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// An ISO 4217 currency that is used for payments, such as `EUR`.
 #[derive(serde::Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
 #[serde(try_from = "String")]
@@ -73,6 +117,8 @@ pub struct NewVenue {
     pub waitlist_hold_minutes: i32,
     /// `None`: the region of the time zone's country.
     pub phone_region: Option<PhoneRegion>,
+    pub tags: VenueTags,
+    pub place: VenuePlace,
 }
 
 /// The fields that UpdateVenue sets; a field that is `None` does not change.
@@ -91,6 +137,8 @@ pub struct VenueChange {
     pub late_refund_percent: Option<i32>,
     pub waitlist_hold_minutes: Option<i32>,
     pub phone_region: Option<PhoneRegion>,
+    pub tags: Option<VenueTags>,
+    pub place: Option<VenuePlace>,
 }
 
 /// The ranges of a venue's figures, as documented in the API.
@@ -119,6 +167,17 @@ mod tests {
         let no_codes = ["", "eur", "EURO", "ABC", "€"];
         for bad in metals_and_units.iter().chain(&funds_and_withdrawn).chain(&no_codes) {
             assert!(Currency::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn tags_are_few_different_short_lower_case_words() {
+        let parse = |tags: &[&str]| VenueTags::parse(&tags.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(parse(&["terrace", "24-7", "grüne-küche", "寿司"]).expect("tags").as_slice()[0], "24-7");
+        let many: Vec<_> = (0..21).map(|number| number.to_string()).collect();
+        assert!(VenueTags::parse(&many[..20]).is_ok() && VenueTags::parse(&many).is_err());
+        for bad in [&["a", "a"][..], &["Terrace"], &["two words"], &[""], &["1234567890123456789012345678901"]] {
+            assert!(parse(bad).is_err(), "{bad:?}");
         }
     }
 

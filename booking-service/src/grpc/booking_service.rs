@@ -8,7 +8,7 @@ use teppan_shared::{
         GetBookingResponse, JoinWaitlistRequest, JoinWaitlistResponse, LeaveWaitlistRequest, LeaveWaitlistResponse,
         ListBookingsRequest, ListBookingsResponse, ListWaitlistRequest, ListWaitlistResponse, MarkNoShowRequest,
         MarkNoShowResponse, RescheduleBookingRequest, RescheduleBookingResponse, StreamBookingEventsRequest,
-        StreamBookingEventsResponse, booking_service_server::BookingService,
+        StreamBookingEventsResponse, SuggestSlotsRequest, SuggestSlotsResponse, booking_service_server::BookingService,
     },
     server::Bounds,
     server::answer,
@@ -18,6 +18,7 @@ use tonic::{Request, Response, Status, codegen::BoxStream};
 use super::{
     Grpc, cancel_booking, change_booking, create_booking, encode, encode_waitlist_entry::waitlist_entry, get_booking,
     join_waitlist, leave_waitlist, list_bookings, list_waitlist, reschedule_booking, status, stream_booking_events,
+    suggest_slots,
 };
 
 #[tonic::async_trait]
@@ -28,8 +29,10 @@ impl BookingService for Grpc {
     ) -> Result<Response<CreateBookingResponse>, Status> {
         let reply_by = Bounds::of(&request)?.ends_at();
         let new = create_booking::decode(request.into_inner())?;
-        let created = self.bookings.create_booking(&new, reply_by).await;
-        let created = created.map_err(|error| status::create_booking(&error, &new))?;
+        let created = match self.bookings.create_booking(&new, reply_by).await {
+            Ok(created) => created,
+            Err(error) => return Err(self.refuse_creation(&error, &new).await),
+        };
         let mut booking = encode::booking(created.booking);
         if new.validate_only && !created.replayed {
             encode::clear_ids(&mut booking);
@@ -82,8 +85,10 @@ impl BookingService for Grpc {
         request: Request<RescheduleBookingRequest>,
     ) -> Result<Response<RescheduleBookingResponse>, Status> {
         let wish = reschedule_booking::decode(request.into_inner())?;
-        let moved = self.bookings.reschedule_booking(&wish).await;
-        let booking = moved.map_err(|error| status::change_booking(&error, &wish.target))?;
+        let booking = match self.bookings.reschedule_booking(&wish).await {
+            Ok(booking) => booking,
+            Err(error) => return Err(self.refuse_reschedule(&error, &wish).await),
+        };
         Ok(Response::new(RescheduleBookingResponse {
             booking: Some(encode::changed(booking, wish.target.validate_only)),
         }))
@@ -146,6 +151,16 @@ impl BookingService for Grpc {
         let found = self.waitlist.list_waitlist(&query, page_size).await;
         let found = found.map_err(|error| status::read(&error, status::WAITLIST_ENTRY, ""))?;
         Ok(Response::new(list_waitlist::encode(&request, found)))
+    }
+
+    async fn suggest_slots(
+        &self,
+        request: Request<SuggestSlotsRequest>,
+    ) -> Result<Response<SuggestSlotsResponse>, Status> {
+        let (venues, wish) = suggest_slots::decode(&request.into_inner())?;
+        let found = self.slots.suggest_slots(&venues, &wish).await;
+        let found = found.map_err(|error| status::read(&error, status::VENUE, ""))?;
+        Ok(Response::new(suggest_slots::encode(found)))
     }
 
     async fn stream_booking_events(

@@ -3,7 +3,9 @@ use std::ops::RangeInclusive;
 use teppan_shared::{contract::booking::v1::CreateVenueRequest, status::Violations};
 use tonic::Status;
 
-use crate::domain::{Currency, IdempotencyKey, NewVenue, PhoneRegion, TimeZone, VenueName, range};
+use crate::domain::{
+    Currency, IdempotencyKey, NewVenue, PhoneRegion, TimeZone, VenueName, VenuePlace, VenueTags, range,
+};
 
 /// Decodes the request, or returns every violation. The API documents the ranges and defaults.
 pub fn decode(request: CreateVenueRequest) -> Result<NewVenue, Status> {
@@ -14,6 +16,8 @@ pub fn decode(request: CreateVenueRequest) -> Result<NewVenue, Status> {
     let currency = violations.check("currency", Currency::parse(request.currency.as_deref().unwrap_or("EUR")));
     let phone_region =
         violations.check_optional("phone_region", request.phone_region.map(|region| PhoneRegion::parse(&region)));
+    let tags = violations.check("tags", VenueTags::parse(&request.tags));
+    let place = violations.check("place", VenuePlace::parse(&request.place));
     let mut figure = |field, value: Option<i32>, default: i32, range: RangeInclusive<i32>| {
         let value = value.unwrap_or(default);
         if !range.contains(&value) {
@@ -34,8 +38,8 @@ pub fn decode(request: CreateVenueRequest) -> Result<NewVenue, Status> {
         violations.add("max_party_size", "must not be less than min_party_size");
     }
 
-    let (Some(key), Some(name), Some(time_zone), Some(currency), Some(phone_region)) =
-        (key, name, time_zone, currency, phone_region)
+    let parsed = (key, name, time_zone, currency, phone_region, tags, place);
+    let (Some(key), Some(name), Some(time_zone), Some(currency), Some(phone_region), Some(tags), Some(place)) = parsed
     else {
         return Err(violations.into_status());
     };
@@ -55,5 +59,7 @@ pub fn decode(request: CreateVenueRequest) -> Result<NewVenue, Status> {
         late_refund_percent,
         waitlist_hold_minutes,
         phone_region,
+        tags,
+        place,
     })
 }

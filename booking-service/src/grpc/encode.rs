@@ -90,6 +90,8 @@ pub fn venue(venue: Venue) -> wire::Venue {
         late_refund_percent: venue.late_refund_percent,
         waitlist_hold_minutes: venue.waitlist_hold_minutes,
         phone_region: venue.phone_region,
+        tags: venue.tags,
+        place: venue.place,
         etag: Etag::of(venue.version).to_string(),
         created_at: Some(timestamp(venue.created_at)),
         updated_at: Some(timestamp(venue.updated_at)),
@@ -109,7 +111,7 @@ pub fn schedule(stored: &StoredSchedule) -> wire::WeeklySchedule {
     }
 }
 
-fn period(period: &SchedulePeriod) -> wire::SchedulePeriod {
+pub fn period(period: &SchedulePeriod) -> wire::SchedulePeriod {
     // Decoding has bounded every number far below i32::MAX.
     let minutes = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
     wire::SchedulePeriod {

@@ -1,10 +1,12 @@
 use teppan_shared::{
     contract::booking::v1::{
         BatchCheckAvailabilityRequest, BatchCheckAvailabilityResponse, CreateVenueRequest, CreateVenueResponse,
-        GetFloorRequest, GetFloorResponse, GetVenueRequest, GetVenueResponse, ListAvailabilityRequest,
-        ListAvailabilityResponse, ListVenuesRequest, ListVenuesResponse, SetFloorRequest, SetFloorResponse,
-        SetWeeklyScheduleRequest, SetWeeklyScheduleResponse, UpdateSlotRequest, UpdateSlotResponse, UpdateVenueRequest,
-        UpdateVenueResponse, schedule_service_server::ScheduleService,
+        DeleteSpecialDaysRequest, DeleteSpecialDaysResponse, GetFloorRequest, GetFloorResponse, GetVenueRequest,
+        GetVenueResponse, ListAvailabilityRequest, ListAvailabilityResponse, ListSpecialDaysRequest,
+        ListSpecialDaysResponse, ListVenuesRequest, ListVenuesResponse, SetFloorRequest, SetFloorResponse,
+        SetSpecialDaysRequest, SetSpecialDaysResponse, SetWeeklyScheduleRequest, SetWeeklyScheduleResponse,
+        UpdateSlotRequest, UpdateSlotResponse, UpdateVenueRequest, UpdateVenueResponse,
+        schedule_service_server::ScheduleService,
     },
     server::answer,
     status::Violations,
@@ -13,9 +15,9 @@ use tonic::{Request, Response, Status};
 
 use super::{
     Grpc, batch_check_availability, create_venue, encode, list_availability, list_venues, set_floor,
-    set_weekly_schedule, status, update_slot, update_venue,
+    set_weekly_schedule, special_days, status, update_slot, update_venue,
 };
-use crate::domain::{VenueId, VenueName};
+use crate::{domain::VenueId, slots::special_days::SpecialDaysChange};
 
 #[tonic::async_trait]
 impl ScheduleService for Grpc {
@@ -57,11 +59,8 @@ impl ScheduleService for Grpc {
 
     async fn list_venues(&self, request: Request<ListVenuesRequest>) -> Result<Response<ListVenuesResponse>, Status> {
         let page = list_venues::decode(request.into_inner())?;
-        let found = self
-            .venues
-            .list_venues(page.name.as_ref().map(VenueName::as_str), page.after, page.size)
-            .await
-            .map_err(|error| error.to_failure())?;
+        let found =
+            self.venues.list_venues(&page.search, page.after, page.size).await.map_err(|error| error.to_failure())?;
         Ok(Response::new(list_venues::encode(&page, found)))
     }
 
@@ -77,6 +76,48 @@ impl ScheduleService for Grpc {
             .await
             .map_err(|error| status::set_schedule(&error, &request.venue_id))?;
         Ok(Response::new(set_weekly_schedule::encode(&done)))
+    }
+
+    async fn set_special_days(
+        &self,
+        request: Request<SetSpecialDaysRequest>,
+    ) -> Result<Response<SetSpecialDaysResponse>, Status> {
+        let request = request.into_inner();
+        let (venue_id, special_days) = special_days::decode_set(&request, self.slots.clock.now())?;
+        let changed = self
+            .slots
+            .change_special_days(venue_id, &SpecialDaysChange::Set(special_days), request.validate_only)
+            .await
+            .map_err(|error| status::change_special_days(&error, &request.venue_id))?;
+        Ok(Response::new(special_days::encode_set(changed)))
+    }
+
+    async fn list_special_days(
+        &self,
+        request: Request<ListSpecialDaysRequest>,
+    ) -> Result<Response<ListSpecialDaysResponse>, Status> {
+        let request = request.into_inner();
+        let page = special_days::decode_list(&request)?;
+        let found = self
+            .slots
+            .list_special_days(&page.query, page.after, page.size)
+            .await
+            .map_err(|error| status::read(&error, status::VENUE, &request.venue_id))?;
+        Ok(Response::new(special_days::encode_list(&request, found)))
+    }
+
+    async fn delete_special_days(
+        &self,
+        request: Request<DeleteSpecialDaysRequest>,
+    ) -> Result<Response<DeleteSpecialDaysResponse>, Status> {
+        let request = request.into_inner();
+        let (venue_id, id) = special_days::decode_delete(&request)?;
+        let changed = self
+            .slots
+            .change_special_days(venue_id, &SpecialDaysChange::Delete(id), request.validate_only)
+            .await
+            .map_err(|error| status::change_special_days(&error, &request.venue_id))?;
+        Ok(Response::new(special_days::encode_delete(changed)))
     }
 
     async fn update_slot(&self, request: Request<UpdateSlotRequest>) -> Result<Response<UpdateSlotResponse>, Status> {

@@ -59,10 +59,14 @@ pub fn decode(request: &wire::SetWeeklyScheduleRequest) -> Result<(VenueId, Week
     let exceptions = exceptions.into_iter().map(|(date, (_, exception))| (date, exception)).collect();
     let Some(venue_id) = venue_id else { return Err(violations.into_status()) };
     violations.finish()?;
-    Ok((venue_id, WeeklySchedule { periods, exceptions }))
+    Ok((venue_id, WeeklySchedule { periods, exceptions, special_days: Vec::new() }))
 }
 
-fn decode_period(period: &wire::SchedulePeriod, path: &str, violations: &mut Violations) -> Option<SchedulePeriod> {
+pub(super) fn decode_period(
+    period: &wire::SchedulePeriod,
+    path: &str,
+    violations: &mut Violations,
+) -> Option<SchedulePeriod> {
     let at = |field: &str| format!("{path}.{field}");
     let days = decode_days(&period.days, &at("days"), violations);
     let first_start = violations.check(at("first_start"), parse_start_time(&period.first_start));
@@ -174,7 +178,7 @@ fn decode_exceptions(
     parsed
 }
 
-fn check_capacity(capacity: i32, path: impl Display, violations: &mut Violations) {
+pub(super) fn check_capacity(capacity: i32, path: impl Display, violations: &mut Violations) {
     if !(1..=CAPACITY_MAX).contains(&capacity) {
         violations.add(path, format_args!("must be 1 to {CAPACITY_MAX} seats"));
     }

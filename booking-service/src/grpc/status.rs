@@ -16,12 +16,15 @@ use crate::{
     bookings::change::{BookingTarget, ChangeBookingError},
     bookings::create::CreateBookingError,
     bookings::list::ListBookingsError,
-    domain::{BookingChange, BookingId, BookingStatus, ChangeRefusal, NewBooking, PhoneFault, VenueId},
+    domain::{
+        BookingChange, BookingId, BookingStatus, ChangeRefusal, NewBooking, PhoneFault, SPECIAL_DAYS_MAX, VenueId,
+    },
     event_stream::stream::StreamError,
     floors::set::SetFloorError,
     payments::move_money::MoneyRefusal,
     payments::record::RecordPaymentError,
     slots::set_weekly_schedule::SetScheduleError,
+    slots::special_days::ChangeSpecialDaysError,
     venues::create::CreateVenueError,
     venues::update::UpdateVenueError,
 };
@@ -78,7 +81,7 @@ pub fn change_booking(error: &ChangeBookingError, target: &BookingTarget) -> Sta
     match error {
         ChangeBookingError::NotFound => not_found(BOOKING, &booking_id),
         ChangeBookingError::StaleEtag => etag_mismatch("booking"),
-        ChangeBookingError::Refused { change, status, refusal } => match refusal {
+        ChangeBookingError::Refused { change, status, refusal, .. } => match refusal {
             ChangeRefusal::NotAllowed => {
                 let (reason, message) = not_allowed(*change);
                 change_refused(reason, message, &booking_id, *status)
@@ -207,6 +210,26 @@ pub fn set_floor(error: &SetFloorError, venue_id: VenueId) -> Status {
         .into(),
         SetFloorError::Contended => Failure::overloaded().into(),
         SetFloorError::Database(error) => error.to_failure().into(),
+    }
+}
+
+pub fn change_special_days(error: &ChangeSpecialDaysError, venue_id: &str) -> Status {
+    match error {
+        ChangeSpecialDaysError::Venue(error) => read(error, VENUE, venue_id),
+        ChangeSpecialDaysError::TooManySpecialDays(_) => Failure::precondition(
+            "TOO_MANY_SPECIAL_DAYS",
+            format!("venues/{venue_id}"),
+            "The venue has as many special days as it may have: delete some, or set one range instead of single dates.",
+        )
+        .with("special_days_max", SPECIAL_DAYS_MAX)
+        .into(),
+        ChangeSpecialDaysError::TooManySlots(error) => {
+            let mut violations = Violations::default();
+            violations.add("special_days.hours", error);
+            violations.into_status()
+        }
+        ChangeSpecialDaysError::Contended => Failure::overloaded().into(),
+        ChangeSpecialDaysError::Database(error) => error.to_failure().into(),
     }
 }
 

@@ -8,7 +8,9 @@ use teppan_shared::{
 use tonic::Status;
 
 use super::update_mask;
-use crate::domain::{Currency, Etag, PhoneRegion, TimeZone, VenueChange, VenueId, VenueName, range};
+use crate::domain::{
+    Currency, Etag, PhoneRegion, TimeZone, VenueChange, VenueId, VenueName, VenuePlace, VenueTags, range,
+};
 
 /// A decoded UpdateVenueRequest.
 pub struct Update {
@@ -63,6 +65,8 @@ fn set(path: &str, venue: &Venue, change: &mut VenueChange, violations: &mut Vio
             change.waitlist_hold_minutes = figure(venue.waitlist_hold_minutes, range::HOLD_MINUTES);
         }
         "phone_region" => change.phone_region = violations.check(&field, PhoneRegion::parse(&venue.phone_region)),
+        "tags" => change.tags = violations.check(&field, VenueTags::parse(&venue.tags)),
+        "place" => change.place = violations.check(&field, VenuePlace::parse(&venue.place)),
         _ => return false,
     }
     true

@@ -6,7 +6,7 @@
 -- days, and the days after them would count as laid out.
 WITH due AS MATERIALIZED (
     SELECT
-        w.venue_id, w.next_layout_at, w.periods, w.exceptions, w.version AS schedule_version,
+        w.venue_id, w.next_layout_at, w.periods, w.exceptions, w.special_days, w.version AS schedule_version,
         v.version AS venue_version, v.time_zone, v.horizon_days, v.laid_out_until
     FROM weekly_schedules w
     JOIN venues v ON v.venue_id = w.venue_id
@@ -25,6 +25,6 @@ claimed AS (
 SELECT
     due.venue_id AS "venue_id!", due.venue_version AS "venue_version!", due.time_zone AS "time_zone!",
     due.horizon_days AS "horizon_days!", due.laid_out_until AS "laid_out_until?", due.periods AS "periods!",
-    due.exceptions AS "exceptions!", due.schedule_version AS "schedule_version!", due.next_layout_at AS "due_since!"
+    due.exceptions AS "exceptions!", due.special_days AS "special_days!", due.schedule_version AS "schedule_version!", due.next_layout_at AS "due_since!"
 FROM due
 JOIN claimed ON claimed.venue_id = due.venue_id

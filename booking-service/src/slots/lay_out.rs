@@ -33,6 +33,7 @@ pub struct LayoutRow {
     pub laid_out_until: Option<NaiveDate>,
     pub periods: serde_json::Value,
     pub exceptions: serde_json::Value,
+    pub special_days: serde_json::Value,
     pub schedule_version: i64,
     pub due_since: DateTime<Utc>,
 }
@@ -95,7 +96,7 @@ impl Slots {
 
     async fn lay_out_some_days(&self, row: &LayoutRow) -> Result<Part, ReadError> {
         let zone = TimeZone::parse(&row.time_zone).map_err(|_| Corrupted::Column("venues.time_zone"))?;
-        let schedule = read_schedule(row.periods.clone(), row.exceptions.clone())?;
+        let schedule = read_schedule(row.periods.clone(), row.exceptions.clone(), row.special_days.clone())?;
         let now = self.clock.now();
         let range = LayoutRange::of(zone, row.horizon_days, now);
         let (slots, until) = match range.first_missing(row.laid_out_until) {

@@ -1,18 +1,23 @@
 //! Slots: weekly schedules, the slots laid out from them, and their availability.
 
 pub mod adopt_time_zone_rules;
+pub mod alternatives;
 pub mod batch_check_availability;
 pub mod columns;
 pub mod lay_out;
 pub mod list_availability;
+mod recent_searches;
 pub mod row;
 pub mod set_weekly_schedule;
+pub mod special_days;
+pub mod suggest;
 pub mod update;
 
 use std::sync::Arc;
 
 use teppan_shared::{clock::Clock, postgres::Database, worker::Nudge};
 
+use self::alternatives::RecentAlternatives;
 use crate::bookings::{Bookings, slot_queue::SlotQueues};
 use crate::waitlist::freed_seats::FreedSeats;
 
@@ -26,4 +31,5 @@ pub struct Slots {
     pub layout: Nudge,
     /// Wakes the worker that offers freed seats.
     pub freed_seats: FreedSeats,
+    pub recent_alternatives: RecentAlternatives,
 }

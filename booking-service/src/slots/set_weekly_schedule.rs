@@ -1,4 +1,4 @@
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use teppan_shared::{
     postgres::DatabaseError,
     read_error::{Corrupted, ReadError},
@@ -9,12 +9,12 @@ use crate::{
     domain::{LayoutRange, PlannedSlot, TimeZone, TooManySlots, VenueId, WeeklySchedule},
     slots::Slots,
     slots::columns::SlotColumns,
-    venues::get::{VenueWithSchedule, read_venue},
+    venues::get::{StoredSchedule, Venue, VenueWithSchedule, read_venue},
 };
 
 /// Each attempt after the first follows a concurrent change of the venue or its schedule. Of several concurrent calls,
 /// one succeeds in each round, so at least this many succeed.
-const ATTEMPTS_MAX: usize = 20;
+pub(super) const ATTEMPTS_MAX: usize = 20;
 
 /// The result of a layout: numbers of slots from `first_date` to `last_date`.
 pub struct LaidOut {
@@ -29,10 +29,16 @@ pub struct LaidOut {
 
 /// The versions from which the slots were computed.
 #[derive(Clone, Copy)]
-struct VersionsRead {
+pub(super) struct VersionsRead {
     venue: i64,
     /// 0 if no schedule was set.
     schedule: i64,
+}
+
+impl VersionsRead {
+    pub(super) fn of(venue: &Venue, schedule: Option<&StoredSchedule>) -> Self {
+        Self { venue: venue.version, schedule: schedule.map_or(0, |schedule| schedule.version) }
+    }
 }
 
 /// Why the schedule was not set. Nothing was written; after a [`DatabaseError`] the outcome may be unknown.
@@ -64,12 +70,16 @@ impl Slots {
             // The slots are computed from the time zone and the horizon. The statement checks that these have not
             // changed, and that no other schedule was set meanwhile.
             let VenueWithSchedule { venue, schedule: current } = read_venue(&self.database, venue_id).await?;
-            let read = VersionsRead { venue: venue.version, schedule: current.map_or(0, |current| current.version) };
+            let now = self.clock.now();
+            let read = VersionsRead::of(&venue, current.as_ref());
+            // The special days stay, and take precedence over the new schedule.
+            let special_days = current.map_or_else(Vec::new, |current| current.schedule.special_days);
+            let schedule = &WeeklySchedule { special_days, ..schedule.clone() };
             let zone = TimeZone::parse(&venue.time_zone)
                 .map_err(|_| ReadError::Corrupted(Corrupted::Column("venues.time_zone")))?;
-            let range = LayoutRange::of(zone, venue.horizon_days, self.clock.now());
+            let range = LayoutRange::of(zone, venue.horizon_days, now);
             let slots = schedule.lay_out(zone, range.first, range.last)?;
-            if let Some(done) = self.lay_out(venue_id, read, schedule, range, &slots).await? {
+            if let Some(done) = self.lay_out(venue_id, read, schedule, now, range, &slots).await? {
                 self.freed_seats.wake_if_entries_wait();
                 return Ok(done);
             }
@@ -77,19 +87,20 @@ impl Slots {
         Err(SetScheduleError::Contended)
     }
 
-    /// `None` if the venue or its schedule has another version now.
-    async fn lay_out(
+    /// Stores the schedule and lays out its slots. `None` if the venue or its schedule has another version now.
+    pub(super) async fn lay_out(
         &self,
         venue_id: VenueId,
         read: VersionsRead,
         schedule: &WeeklySchedule,
+        set_at: DateTime<Utc>,
         range: LayoutRange,
         slots: &[PlannedSlot],
     ) -> Result<Option<LaidOut>, DatabaseError> {
         let periods = serde_json::to_value(&schedule.periods).expect("periods are plain values");
         let exceptions = serde_json::to_value(&schedule.exceptions).expect("exceptions are plain values");
+        let special_days = serde_json::to_value(&schedule.special_days).expect("special days are plain values");
         let columns = SlotColumns::of(slots);
-        let now = self.clock.now();
         let counts = self
             .database
             .fetch_optional(|| {
@@ -99,7 +110,7 @@ impl Slots {
                     read.venue,
                     periods,
                     exceptions,
-                    now,
+                    set_at,
                     range.first,
                     range.last,
                     &columns.dates,
@@ -112,6 +123,7 @@ impl Slots {
                     range.next_at,
                     Rules::in_force().version().as_str(),
                     &columns.closed,
+                    special_days,
                 )
             })
             .await?;

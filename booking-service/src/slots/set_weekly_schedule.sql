@@ -1,4 +1,5 @@
--- SetWeeklySchedule: replaces the schedule and lays its slots out, in one statement.
+-- SetWeeklySchedule, SetSpecialDays, DeleteSpecialDays: replaces the schedule and its special days, and lays the slots
+-- out, in one statement.
 --
 -- The slots were computed from the venue at version $2. No row: the venue or its schedule has changed since, or the
 -- venue no longer exists; nothing was written, and the caller must compute the slots again. Only slots that differ are
@@ -14,11 +15,12 @@ WITH venue AS MATERIALIZED (       -- locked, so that it does not change until t
 -- The gate. This step waits for a concurrent change of the schedule. The slots of that change are not in the snapshot
 -- and would stay open here, so nothing is written if the version is not the one that was read ($14, 0 for none).
 schedule AS (
-    INSERT INTO weekly_schedules AS w (venue_id, periods, exceptions, version, updated_at, next_layout_at)
-    SELECT venue_id, $3, $4, 1, $5, $15 FROM venue
+    INSERT INTO weekly_schedules AS w (venue_id, periods, exceptions, special_days, version, updated_at, next_layout_at)
+    SELECT venue_id, $3, $4, $18, 1, $5, $15 FROM venue
     ON CONFLICT (venue_id) DO UPDATE
     SET periods = EXCLUDED.periods,
         exceptions = EXCLUDED.exceptions,
+        special_days = EXCLUDED.special_days,
         version = w.version + 1,
         updated_at = EXCLUDED.updated_at,
         next_layout_at = EXCLUDED.next_layout_at

@@ -64,7 +64,7 @@ impl Venues {
             new.waitlist_hold_minutes,
         ]
         .map(i32::to_be_bytes);
-        self.fingerprint.hash([
+        let fields = [
             b"CreateVenue".as_slice(),
             new.name.as_str().as_bytes(),
             new.time_zone.name().as_bytes(),
@@ -72,7 +72,12 @@ impl Venues {
             figures.as_flattened(),
             // As given, without the default: the setting of the default may change before the call is repeated.
             &optional(new.phone_region.map(|region| region.to_string())),
-        ])
+        ];
+        // Only what is given: requests without them have the fingerprints that earlier versions have stored.
+        let tags = new.tags.as_slice().iter().map(String::as_bytes);
+        let place = Some(new.place.as_str()).filter(|place| !place.is_empty());
+        let place = place.iter().flat_map(|place| [b"place".as_slice(), place.as_bytes()]);
+        self.fingerprint.hash(fields.into_iter().chain(tags).chain(place))
     }
 
     /// The phone region of a new venue: the given one, that of its time zone, or the service's default.
@@ -117,6 +122,8 @@ impl Venues {
                     clock.changes_at,
                     clock.next_offset_seconds,
                     Rules::in_force().version().as_str(),
+                    new.tags.as_slice(),
+                    new.place.as_str(),
                 )
             })
             .await?;
@@ -135,6 +142,8 @@ impl Venues {
             late_refund_percent: row.late_refund_percent,
             waitlist_hold_minutes: row.waitlist_hold_minutes,
             phone_region: row.phone_region,
+            tags: row.tags,
+            place: row.place,
             version: row.version,
             created_at: row.created_at,
             updated_at: row.updated_at,

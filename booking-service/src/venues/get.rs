@@ -27,6 +27,8 @@ pub struct Venue {
     pub late_refund_percent: i32,
     pub waitlist_hold_minutes: i32,
     pub phone_region: String,
+    pub tags: Vec<String>,
+    pub place: String,
     pub version: i64,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -62,9 +64,10 @@ pub async fn read_venue(database: &Database, venue_id: VenueId) -> Result<VenueW
         .fetch_optional(|| sqlx::query_file!("src/venues/get.sql", venue_id.0))
         .await?
         .ok_or(ReadError::NotFound)?;
-    let schedule = match (row.periods, row.exceptions, row.schedule_version, row.schedule_updated_at) {
-        (Some(periods), Some(exceptions), Some(version), Some(updated_at)) => {
-            let schedule = read_schedule(periods, exceptions)?;
+    let schedule = match (row.periods, row.exceptions, row.special_days, row.schedule_version, row.schedule_updated_at)
+    {
+        (Some(periods), Some(exceptions), Some(special_days), Some(version), Some(updated_at)) => {
+            let schedule = read_schedule(periods, exceptions, special_days)?;
             Some(StoredSchedule { schedule, version, updated_at })
         }
         _ => None,
@@ -84,6 +87,8 @@ pub async fn read_venue(database: &Database, venue_id: VenueId) -> Result<VenueW
         late_refund_percent: row.late_refund_percent,
         waitlist_hold_minutes: row.waitlist_hold_minutes,
         phone_region: row.phone_region,
+        tags: row.tags,
+        place: row.place,
         version: row.version,
         created_at: row.created_at,
         updated_at: row.updated_at,
@@ -92,9 +97,11 @@ pub async fn read_venue(database: &Database, venue_id: VenueId) -> Result<VenueW
 }
 
 /// Reads a schedule from its columns.
-pub fn read_schedule(periods: Value, exceptions: Value) -> Result<WeeklySchedule, Corrupted> {
+pub fn read_schedule(periods: Value, exceptions: Value, special_days: Value) -> Result<WeeklySchedule, Corrupted> {
     Ok(WeeklySchedule {
         periods: serde_json::from_value(periods).map_err(|_| Corrupted::Column("weekly_schedules.periods"))?,
         exceptions: serde_json::from_value(exceptions).map_err(|_| Corrupted::Column("weekly_schedules.exceptions"))?,
+        special_days: serde_json::from_value(special_days)
+            .map_err(|_| Corrupted::Column("weekly_schedules.special_days"))?,
     })
 }

@@ -7,7 +7,7 @@ use teppan_shared::{
 use uuid::Uuid;
 
 use crate::{
-    domain::{Currency, TimeZone, VenueChange, VenueId, VenueName},
+    domain::{Currency, TimeZone, VenueChange, VenueId, VenueName, VenuePlace, VenueTags},
     slots::lay_out::LayoutRow,
     venues::Venues,
     venues::get::Venue,
@@ -102,6 +102,8 @@ impl Venues {
                     clock.and_then(|clock| clock.changes_at),
                     clock.map(|clock| clock.next_offset_seconds),
                     Rules::in_force().version().as_str(),
+                    change.tags.as_ref().map(VenueTags::as_slice),
+                    change.place.as_ref().map(VenuePlace::as_str),
                 )
             })
             .await
@@ -140,30 +142,36 @@ struct VenueRow {
     late_refund_percent: i32,
     waitlist_hold_minutes: i32,
     phone_region: String,
+    tags: Vec<String>,
+    place: String,
     version: i64,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     laid_out_until: Option<NaiveDate>,
     periods: Option<serde_json::Value>,
     exceptions: Option<serde_json::Value>,
+    special_days: Option<serde_json::Value>,
     schedule_version: Option<i64>,
 }
 
 impl VenueRow {
     fn venue(self) -> (Venue, Option<LayoutRow>) {
-        let schedule = (self.periods, self.exceptions, self.schedule_version);
+        let schedule = (self.periods, self.exceptions, self.special_days, self.schedule_version);
         let layout = match schedule {
-            (Some(periods), Some(exceptions), Some(schedule_version)) if self.layout_due => Some(LayoutRow {
-                venue_id: self.venue_id,
-                venue_version: self.version,
-                time_zone: self.time_zone.clone(),
-                horizon_days: self.horizon_days,
-                laid_out_until: self.laid_out_until,
-                periods,
-                exceptions,
-                schedule_version,
-                due_since: self.updated_at,
-            }),
+            (Some(periods), Some(exceptions), Some(special_days), Some(schedule_version)) if self.layout_due => {
+                Some(LayoutRow {
+                    venue_id: self.venue_id,
+                    venue_version: self.version,
+                    time_zone: self.time_zone.clone(),
+                    horizon_days: self.horizon_days,
+                    laid_out_until: self.laid_out_until,
+                    periods,
+                    exceptions,
+                    special_days,
+                    schedule_version,
+                    due_since: self.updated_at,
+                })
+            }
             _ => None,
         };
         let venue = Venue {
@@ -181,6 +189,8 @@ impl VenueRow {
             late_refund_percent: self.late_refund_percent,
             waitlist_hold_minutes: self.waitlist_hold_minutes,
             phone_region: self.phone_region,
+            tags: self.tags,
+            place: self.place,
             version: self.version,
             created_at: self.created_at,
             updated_at: self.updated_at,

@@ -28,7 +28,7 @@ enum Form {
 
 /// The fields with ids, and their form. A customer's `user_id` is left out, because on WhatsApp it is a telephone
 /// number. Idempotency keys, claim tokens and confirmation codes are left out, because they authorise actions.
-const ID_FIELDS: [(&str, Form); 17] = [
+const ID_FIELDS: [(&str, Form); 20] = [
     ("booking_id", Form::Uuid),
     ("conversation_id", Form::ConversationId),
     ("conversation_ids", Form::ConversationId),
@@ -44,7 +44,10 @@ const ID_FIELDS: [(&str, Form); 17] = [
     ("payment_id", Form::Uuid),
     ("source_conversation_id", Form::ConversationId),
     ("source_message_id", Form::Uuid),
+    ("special_days_id", Form::Uuid),
+    ("unknown_venue_ids", Form::Uuid),
     ("venue_id", Form::Uuid),
+    ("venue_ids", Form::Uuid),
     ("waitlist_entry_id", Form::Uuid),
 ];
 

@@ -212,6 +212,7 @@ const TABLE: &[(&str, Methods)] = {
                 ("JoinWaitlist", only(Orchestrator), Change),
                 ("LeaveWaitlist", only(Orchestrator), Change),
                 ("ListWaitlist", any_of(&[Orchestrator, Venue]), PersonalData),
+                ("SuggestSlots", any_of(&[Orchestrator, Venue]), No),
                 // Events contain ids and numbers, but no personal data.
                 ("StreamBookingEvents", only(Operator), No),
             ],
@@ -224,6 +225,9 @@ const TABLE: &[(&str, Methods)] = {
                 ("GetVenue", any_of(&[Orchestrator, Venue]), No),
                 ("ListVenues", any_of(&[Orchestrator, Venue]), No),
                 ("SetWeeklySchedule", only(Venue), Change),
+                ("SetSpecialDays", only(Venue), Change),
+                ("ListSpecialDays", any_of(&[Orchestrator, Venue]), No),
+                ("DeleteSpecialDays", only(Venue), Change),
                 ("UpdateSlot", only(Venue), Change),
                 ("SetFloor", only(Venue), Change),
                 ("GetFloor", any_of(&[Orchestrator, Venue]), No),
@@ -318,7 +322,7 @@ mod tests {
     fn every_change_is_audited() {
         for method in methods().iter().filter(|method| method.starts_with("teppan.")) {
             let (_, name) = method.split_once('/').expect("a method");
-            let is_read = ["Get", "List", "Find", "Export", "Stream", "Search", "BatchCheck"]
+            let is_read = ["Get", "List", "Find", "Export", "Stream", "Search", "Suggest", "BatchCheck"]
                 .iter()
                 .any(|it| name.starts_with(it));
             assert_eq!(rule(method).audited == Audited::Change, !is_read, "{method}");

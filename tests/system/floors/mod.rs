@@ -42,11 +42,11 @@ async fn set(clients: &mut BookingClients, floor: Floor) -> Result<SetFloorRespo
     Ok(clients.schedule.set_floor(request).await?.into_inner())
 }
 
-/// A venue with a start every half hour from 18:00 to 20:30, each for 40 guests.
+/// A venue with a start every half hour from 18:00 to 21:30, each for 40 guests.
 async fn venue(clients: &mut BookingClients) -> String {
     let firm = fixtures::firm_venue(clients, 40).await.expect("a venue");
     let mut schedule = fixtures::every_evening(&firm.venue_id, 40);
-    schedule.periods[0].last_start = "20:30".to_owned();
+    schedule.periods[0].last_start = "21:30".to_owned();
     clients.schedule.set_weekly_schedule(schedule).await.expect("set");
     firm.venue_id
 }

@@ -5,6 +5,7 @@ use teppan_tests::{fixtures, harness::Booking};
 use tonic::Code;
 
 use super::{area, assert_sound, floor, full, request, set, venue};
+use crate::suggestions::alternatives;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn forty_seats_are_not_sold_four_times_over_an_evening() {
@@ -20,6 +21,9 @@ async fn forty_seats_are_not_sold_four_times_over_an_evening() {
         let refused = clients.bookings.create_booking(request(&venue_id, start, 40, "")).await.expect_err("full");
         assert_eq!(refused.code(), Code::FailedPrecondition);
         assert_eq!(full(&refused), ("SLOT_FULL".to_owned(), "0".to_owned(), "area".to_owned()), "{start}");
+        let found = alternatives(&refused).expect("alternatives");
+        let starts: Vec<_> = found.iter().map(|it| (it.start_time.as_str(), it.area.as_str())).collect();
+        assert_eq!(starts, [("20:00", "main"), ("20:30", "main"), ("21:00", "main")]);
     }
     // The guests of 18:00 have left.
     clients.bookings.create_booking(request(&venue_id, "20:00", 40, "")).await.expect("booked");
@@ -33,7 +37,7 @@ async fn forty_seats_are_not_sold_four_times_over_an_evening() {
         ..Default::default()
     };
     let slots = clients.schedule.list_availability(list.clone()).await.expect("listed").into_inner().slots;
-    assert_eq!(slots.len(), 6);
+    assert_eq!(slots.len(), 8);
     for slot in &slots {
         assert_eq!(slot.unavailable_reason(), UnavailableReason::SlotFull, "{}", slot.start_time);
         assert_eq!(slot.areas[0].open_seats, 0);

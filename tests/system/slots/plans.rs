@@ -12,6 +12,7 @@ const EARLIEST: &str = include_str!("../../../booking-service/src/bookings/list_
 const LATEST: &str = include_str!("../../../booking-service/src/bookings/list_latest_first.sql");
 const CHECK: &str = include_str!("../../../booking-service/src/slots/batch_check_availability.sql");
 const AVAILABILITY: &str = include_str!("../../../booking-service/src/slots/list_availability.sql");
+const SUGGESTED: &str = include_str!("../../../booking-service/src/slots/suggest.sql");
 const CLAIM: &str = include_str!("../../../booking-service/src/slots/claim_layouts.sql");
 const RANGE: &str = "'1970-01-01', '00:00', '00000000-0000-0000-0000-000000000000', \
                      '9999-12-31', '23:59:59', 'ffffffff-ffff-ffff-ffff-ffffffffffff'";
@@ -101,6 +102,19 @@ async fn checking_slots_probes_two_primary_keys_and_never_reads_bookings() {
     let listed = plan(&mut connection, &call).await;
     assert!(listed.contains("slots_pkey") && !listed.contains("bookings") && !listed.contains("Seq Scan"), "{listed}");
     assert!(buffers(&listed) < 40, "{listed}");
+
+    run(&mut connection, format!("PREPARE suggested (uuid[], date, time, date, time, timestamptz) AS {SUGGESTED}"))
+        .await;
+    let window = "current_date + 9, '17:00', current_date + 10, '04:00', now()";
+    let venues = "SELECT array_agg(venue_id)::text FROM (SELECT venue_id FROM venues LIMIT 20) AS v";
+    let venues: String = sqlx::query_scalar(venues).fetch_one(&mut connection).await.expect("venues");
+    let call = format!("suggested ('{venues}', {window})");
+    let suggested = plan(&mut connection, &call).await;
+    assert!(suggested.contains("slots_pkey") && !suggested.contains("Seq Scan"), "{suggested}");
+    assert!(suggested.contains("venues_pkey") && !suggested.contains("Merge"), "{suggested}");
+    assert!(!suggested.contains("Rows Removed"), "only the window is read: {suggested}");
+    // A probe of the venue and of the slots each, of a few pages.
+    assert!(buffers(&suggested) < 20 * 12, "{suggested}");
 
     run(&mut connection, format!("PREPARE claimed (timestamptz, timestamptz, bigint) AS {CLAIM}")).await;
     let claimed = plan(&mut connection, "claimed (now(), now(), 20)").await;

@@ -24,7 +24,7 @@ fn period(days: &[u8], first: &str, last: &str) -> SchedulePeriod {
 }
 
 fn schedule(periods: Vec<SchedulePeriod>) -> WeeklySchedule {
-    WeeklySchedule { periods, exceptions: BTreeMap::new() }
+    WeeklySchedule { periods, ..WeeklySchedule::default() }
 }
 
 fn zone(name: &str) -> TimeZone {

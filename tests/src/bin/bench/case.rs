@@ -13,7 +13,7 @@ use crate::{
     sample::{Sample, Timing},
     side::Side,
     stage::{Served, Stage},
-    store_message,
+    store_message, suggest_slots,
 };
 
 /// A hot call.
@@ -22,6 +22,7 @@ pub enum Call {
     StoreMessage,
     CreateBooking,
     ListAvailability,
+    SuggestSlots,
 }
 
 /// Whether the clients spread over many slots or conversations, or all want the same one.
@@ -49,6 +50,7 @@ pub fn all() -> Vec<Case> {
         (Call::CreateBooking, Rows::Many),
         (Call::CreateBooking, Rows::One),
         (Call::ListAvailability, Rows::Many),
+        (Call::SuggestSlots, Rows::Many),
     ];
     let of_kind = |(call, rows)| CLIENTS.map(move |clients| Case { call, rows, clients });
     kinds.into_iter().flat_map(of_kind).collect()
@@ -81,7 +83,12 @@ impl Call {
             Self::StoreMessage => "StoreMessage",
             Self::CreateBooking => "CreateBooking",
             Self::ListAvailability => "ListAvailability",
+            Self::SuggestSlots => "SuggestSlots",
         }
+    }
+
+    fn writes(self) -> bool {
+        matches!(self, Self::StoreMessage | Self::CreateBooking)
     }
 
     /// How often the plain service's calls a second the service is to answer, at 32 clients and more.
@@ -91,7 +98,7 @@ impl Call {
             (Self::CreateBooking, Rows::One) => Some(8.0),
             (Self::StoreMessage, Rows::Many) => Some(3.0),
             (Self::StoreMessage, Rows::One) => Some(5.0),
-            (Self::ListAvailability, _) => None,
+            (Self::ListAvailability | Self::SuggestSlots, _) => None,
         }
     }
 
@@ -100,7 +107,7 @@ impl Call {
         match self {
             Self::CreateBooking => Some(0.3),
             Self::StoreMessage => Some(0.2),
-            Self::ListAvailability => None,
+            Self::ListAvailability | Self::SuggestSlots => None,
         }
     }
 }
@@ -113,6 +120,7 @@ impl Case {
             (Call::CreateBooking, Rows::Many) => "many slots",
             (Call::CreateBooking, Rows::One) => "one slot",
             (Call::ListAvailability, _) => "7 days of 17 slots",
+            (Call::SuggestSlots, _) => "4 hours of 20 venues",
         };
         let s = if self.clients == 1 { "" } else { "s" };
         let (call, clients) = (self.call.name(), self.clients);
@@ -124,8 +132,12 @@ impl Case {
     }
 
     /// The ways it is made, the service's own last. The floor is the same for one slot as for many, and reading has none.
+    /// The plain service does not suggest slots.
     pub fn sides(&self) -> Vec<Side> {
-        let has_floor = self.call != Call::ListAvailability && self.rows == Rows::Many;
+        if self.call == Call::SuggestSlots {
+            return vec![Side::Pgbench, Side::Teppan];
+        }
+        let has_floor = self.call.writes() && self.rows == Rows::Many;
         let all = [Side::Floor, Side::Pgbench, Side::Plain, Side::Teppan];
         all.into_iter().filter(|side| has_floor || *side != Side::Floor).collect()
     }
@@ -137,7 +149,7 @@ impl Case {
         if self.clients >= 32 {
             let times = self.call.times_of_plain(self.rows);
             targets.extend(times.map(|times| target(Side::Plain, Bound::PerSecondAtLeastTimes(times))));
-            if many && self.call != Call::ListAvailability {
+            if many && self.call.writes() {
                 targets.push(target(Side::Floor, Bound::PerSecondAtLeastTimes(0.5)));
             }
         }
@@ -153,6 +165,7 @@ impl Case {
             (Call::CreateBooking, Rows::One, 32) => {
                 targets.push(target(Side::Pgbench, Bound::PerSecondAtLeastTimes(1.2)));
             }
+            (Call::SuggestSlots, _, 1) => targets.push(target(Side::Pgbench, Bound::P50AtMostTimes(2.0))),
             _ => {}
         }
         targets
@@ -160,6 +173,9 @@ impl Case {
 
     /// Measures one side once, and checks that all its calls were written.
     pub async fn measure(&self, side: Side, run: Run, with: &With<'_>) -> Result<Measured, BenchError> {
+        if self.call == Call::SuggestSlots {
+            with.stage.suggested_venues().await?;
+        }
         let served = self.served(side, with.stage);
         served.settle().await?;
         let written = self.written(side, with.stage).await?;
@@ -201,6 +217,11 @@ impl Case {
                 let call = move |channel| list_availability::call(venue.clone(), first_date, channel);
                 load::run(address, clients, with.timing, call).await
             }
+            Call::SuggestSlots => {
+                let (venues, first_date) = (with.stage.suggested_venues().await?.to_vec(), with.stage.first_date);
+                let call = move |channel| suggest_slots::call(venues.clone(), first_date, channel);
+                load::run(address, clients, with.timing, call).await
+            }
         }
     }
 
@@ -210,6 +231,7 @@ impl Case {
             Call::StoreMessage => store_message::Target::new(side, self.rows, run).script(),
             Call::CreateBooking => create_booking::Target::new(stage, side, self.rows, run).script(),
             Call::ListAvailability => list_availability::script(stage.venue(side), stage.first_date),
+            Call::SuggestSlots => suggest_slots::script(stage.suggested_venues().await?, stage.first_date),
         };
         with.pgbench.run(&script, &self.served(side, stage).url, self.clients, with.timing).await
     }
@@ -217,7 +239,7 @@ impl Case {
     /// What a side has written up to now; `None` of a call that writes nothing.
     async fn written(&self, side: Side, stage: &Stage) -> Result<Option<i64>, BenchError> {
         let (query, whose) = match (self.call, side) {
-            (Call::ListAvailability, _) => return Ok(None),
+            (Call::ListAvailability | Call::SuggestSlots, _) => return Ok(None),
             (_, Side::Floor) => (floor::WRITTEN, "floor"),
             (Call::StoreMessage, _) => (store_message::WRITTEN, store_message::prefix(side)),
             (Call::CreateBooking, _) => (create_booking::WRITTEN, stage.venue(side)),

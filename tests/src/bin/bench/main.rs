@@ -25,6 +25,7 @@ mod sizes;
 mod stage;
 mod store_message;
 mod store_messages;
+mod suggest_slots;
 
 use std::{path::Path, process::ExitCode};
 

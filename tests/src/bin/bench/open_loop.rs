@@ -130,7 +130,7 @@ async fn offer(call: Call, side: Side, address: SocketAddr, rate: f64, plan: &Pl
             let target = store_message::Target::new(side, Rows::Many, run);
             open(address, rate, timing, move |timeout, channel| target.clone().call_within(timeout, channel)).await
         }
-        Call::CreateBooking | Call::ListAvailability => {
+        Call::CreateBooking | Call::ListAvailability | Call::SuggestSlots => {
             let target = create_booking::Target::new(plan.with.stage, side, Rows::Many, run);
             open(address, rate, timing, move |timeout, channel| target.clone().call_within(timeout, channel)).await
         }

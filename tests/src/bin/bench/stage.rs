@@ -19,9 +19,10 @@ use teppan_tests::{
     launch::{self, Process, Shown, Which},
     tool::machine,
 };
+use tokio::sync::OnceCell;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
-use crate::{case::Call, error::BenchError, floor, side::Side};
+use crate::{case::Call, error::BenchError, floor, side::Side, suggest_slots};
 
 /// Every venue has slots like a real one's: every half hour from 11:00 to 19:00, for 90 days.
 pub const DAYS: usize = 90;
@@ -53,6 +54,7 @@ pub struct Stage {
     pgbench_venue: String,
     plain_venue: String,
     teppan_venue: String,
+    suggested_venues: OnceCell<Vec<String>>,
     /// The first day of every venue's slots.
     pub first_date: NaiveDate,
 }
@@ -75,7 +77,17 @@ impl Stage {
         let pgbench_venue = venue(&mut clients, first_date).await?;
         let teppan_venue = venue(&mut clients, first_date).await?;
         let plain_venue = venue(&mut BookingClients::new(plain.process.grpc), first_date).await?;
-        Ok(Self { booking, conversation, plain, pgbench_venue, plain_venue, teppan_venue, first_date })
+        let suggested_venues = OnceCell::new();
+        Ok(Self {
+            booking,
+            conversation,
+            plain,
+            pgbench_venue,
+            plain_venue,
+            teppan_venue,
+            suggested_venues,
+            first_date,
+        })
     }
 
     /// Takes the memory of both services, which nobody has called yet.
@@ -94,12 +106,25 @@ impl Stage {
         }
     }
 
+    /// The venues from which SuggestSlots chooses; created when they are first needed.
+    pub async fn suggested_venues(&self) -> Result<&[String], BenchError> {
+        let create = || async {
+            let mut clients = BookingClients::new(self.booking.process.grpc);
+            let mut venues = Vec::new();
+            while venues.len() < suggest_slots::VENUES {
+                venues.push(venue(&mut clients, self.first_date).await?);
+            }
+            Ok::<_, BenchError>(venues)
+        };
+        self.suggested_venues.get_or_try_init(create).await.map(Vec::as_slice)
+    }
+
     /// The service whose database a side of a call writes to.
     pub fn served(&self, call: Call, side: Side) -> &Served {
         match (side, call) {
             (Side::Floor | Side::Plain, _) => &self.plain,
             (_, Call::StoreMessage) => &self.conversation,
-            (_, Call::CreateBooking | Call::ListAvailability) => &self.booking,
+            (_, Call::CreateBooking | Call::ListAvailability | Call::SuggestSlots) => &self.booking,
         }
     }
 

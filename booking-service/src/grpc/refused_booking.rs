@@ -1,0 +1,50 @@
+//! Adds the nearest bookable starts to the errors that refuse a booking because of its slot.
+
+use teppan_shared::status::with_detail;
+use tonic::Status;
+
+use super::{Grpc, status, suggest_slots};
+use crate::{
+    bookings::{change::ChangeBookingError, create::CreateBookingError, reschedule::Reschedule},
+    domain::{ChangeRefusal, NewBooking, PartySize, SlotKey},
+};
+
+const ALTERNATIVES: &str = "teppan.booking.v1.Alternatives";
+
+impl Grpc {
+    pub(super) async fn refuse_creation(&self, error: &CreateBookingError, new: &NewBooking) -> Status {
+        let status = status::create_booking(error, new);
+        match error {
+            CreateBookingError::Refused(refusal) if refusal.has_alternatives() => {
+                self.with_alternatives(status, new.slot, new.party_size.get(), None).await
+            }
+            _ => status,
+        }
+    }
+
+    pub(super) async fn refuse_reschedule(&self, error: &ChangeBookingError, wish: &Reschedule) -> Status {
+        let status = status::change_booking(error, &wish.target);
+        match error {
+            ChangeBookingError::Refused { refusal: ChangeRefusal::Slot(slot, refusal), held, .. }
+                if refusal.has_alternatives() =>
+            {
+                let party_size = wish.party_size.map_or(held.party_size, PartySize::get);
+                self.with_alternatives(status, *slot, party_size, Some(held.slot)).await
+            }
+            _ => status,
+        }
+    }
+
+    async fn with_alternatives(
+        &self,
+        status: Status,
+        refused: SlotKey,
+        party_size: i32,
+        current: Option<SlotKey>,
+    ) -> Status {
+        match self.slots.alternatives(refused, party_size, current).await {
+            Some(found) => with_detail(status, ALTERNATIVES, &suggest_slots::encode_alternatives(found)),
+            None => status,
+        }
+    }
+}
