@@ -98,6 +98,7 @@ impl Slots {
         change: &SpecialDaysChange,
         validate_only: bool,
     ) -> Result<SpecialDaysChanged, ChangeSpecialDaysError> {
+        let mut found = None;
         for _ in 0..ATTEMPTS_MAX {
             let VenueWithSchedule { venue, schedule: current } = read_venue(&self.database, venue_id).await?;
             let read = VersionsRead::of(&venue, current.as_ref());
@@ -109,11 +110,16 @@ impl Slots {
             let zone = TimeZone::parse(&venue.time_zone)
                 .map_err(|_| ReadError::Corrupted(Corrupted::Column("venues.time_zone")))?;
             let range = LayoutRange::of(zone, venue.horizon_days, now);
-            let Some(special_days) = apply(&mut schedule.special_days, change, range.first)? else {
+            let applied = apply(&mut schedule.special_days, change, range.first)?;
+            // What an earlier attempt has found and is gone now was deleted by that attempt, whose answer was lost, or by a
+            // concurrent call.
+            let is_gone = applied.is_none();
+            let Some(special_days) = applied.or(found) else {
                 return Ok(SpecialDaysChanged { special_days: None, affected: AffectedBookings::default() });
             };
+            found = Some(special_days.clone());
             let slots = schedule.lay_out(zone, range.first, range.last)?;
-            if !validate_only {
+            if !validate_only && !is_gone {
                 if self.lay_out(venue_id, read, &schedule, set_at, range, &slots).await?.is_none() {
                     continue;
                 }

@@ -5,7 +5,8 @@ use prost_types::FieldMask;
 use sqlx::Connection as _;
 use teppan_shared::{
     contract::booking::v1::{
-        Booking as Made, BookingStatus, CreateVenueRequest, UpdateVenueRequest, WaitlistEntryStatus,
+        Booking as Made, BookingStatus, CreateVenueRequest, DeleteSpecialDaysRequest, SetSpecialDaysRequest,
+        SpecialDays, UpdateVenueRequest, WaitlistEntryStatus,
     },
     keys::Keys,
     outbox::RelaySettings,
@@ -216,4 +217,17 @@ async fn changes_of_a_venue_succeed_when_their_commit_answers_are_lost() {
     with_lost_answer(proxy, "-- SetWeeklySchedule:", laid).await;
     let seats = "SELECT count(*) FROM slots WHERE capacity = 9";
     assert!(fixture.service.scalar::<i64>(seats).await > 80);
+
+    let special = SpecialDays {
+        special_days_id: Uuid::now_v7().to_string(),
+        first_date: fixtures::date().to_string(),
+        closed: true,
+        ..Default::default()
+    };
+    let (venue_id, special_days_id) = (venue.venue_id, special.special_days_id.clone());
+    let set = SetSpecialDaysRequest { venue_id: venue_id.clone(), special_days: Some(special), ..Default::default() };
+    with_lost_answer(proxy, "-- SetWeeklySchedule:", schedule.set_special_days(set)).await;
+    let delete = DeleteSpecialDaysRequest { venue_id, special_days_id, ..Default::default() };
+    let delete = schedule.delete_special_days(delete);
+    assert!(with_lost_answer(proxy, "-- SetWeeklySchedule:", delete).await.into_inner().deleted);
 }
