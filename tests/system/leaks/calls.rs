@@ -4,9 +4,10 @@ use prost_types::{Struct, Value, value::Kind};
 use teppan_shared::contract::{
     booking::v1::{Contact, CreateBookingRequest, FindCustomerRequest, JoinWaitlistRequest, MergeCustomersRequest},
     conversation::v1::{
-        Attachment, ClaimDueFollowUpsRequest, CompleteFollowUpRequest, Emotion, FollowUpTrigger, ListFollowUpsRequest,
-        ListMessagesRequest, Part, RedactMessageRequest, Role, ScheduleFollowUpRequest, SetSummaryRequest,
-        StoreMessageRequest, ToolCall, ToolResult, part,
+        Attachment, ClaimDueFollowUpsRequest, CompleteFollowUpRequest, Emotion, EscalateConversationRequest,
+        EscalationReason, FollowUpTrigger, GetConversationRequest, ListFollowUpsRequest, ListMessagesRequest, Part,
+        RedactMessageRequest, Role, ScheduleFollowUpRequest, SetSummaryRequest, StoreMessageRequest, ToolCall,
+        ToolResult, part,
     },
 };
 use teppan_tests::{
@@ -20,6 +21,8 @@ use super::{canaries::Canaries, stack::Stack};
 
 /// Ids of conversations are in clear.
 pub const CHAT: &str = "leaks-conversation-7f3a91";
+/// An address as an id is stored and published in clear, and not logged.
+pub const ADDRESS: &str = "mailto:leaks+7f3a92@example.org";
 
 /// Every error is looked at.
 struct Errors(Vec<(&'static str, String)>);
@@ -42,6 +45,7 @@ pub async fn make(stack: &Stack, canaries: &Canaries) -> Vec<(&'static str, Stri
     bookings(stack, canaries, &mut errors).await;
     messages(stack, canaries, &mut errors).await;
     follow_ups(stack, canaries, &mut errors).await;
+    of_an_address(stack, &mut errors).await;
     assert!(errors.0.len() >= 7, "calls were refused: {:?}", errors.0);
     errors.0
 }
@@ -211,6 +215,25 @@ async fn follow_ups(stack: &Stack, canaries: &Canaries, errors: &mut Errors) {
     }
     let list = ListFollowUpsRequest { conversation_id: CHAT.to_owned(), ..ListFollowUpsRequest::default() };
     errors.keep(client.list_follow_ups(list).await).expect("listed");
+}
+
+/// Calls about a conversation whose id is an address.
+async fn of_an_address(stack: &Stack, errors: &mut Errors) {
+    let mut conversations = clients::conversations(stack.conversation.grpc);
+    let message = fixtures::message(ADDRESS, "Hello");
+    errors.keep(conversations.store_message(message).await).expect("stored");
+    let escalate = EscalateConversationRequest {
+        conversation_id: ADDRESS.to_owned(),
+        reason: EscalationReason::CustomerRequest.into(),
+        ..EscalateConversationRequest::default()
+    };
+    errors.keep(conversations.escalate_conversation(escalate).await).expect("escalated");
+    let none = GetConversationRequest { conversation_id: format!("{ADDRESS}?none") };
+    assert!(errors.keep(conversations.get_conversation(none).await).is_none(), "there is none");
+    let mut clients = BookingClients::new(stack.booking.grpc);
+    let venue = fixtures::firm_venue(&mut clients, 2).await.expect("a venue").venue_id;
+    let booking = CreateBookingRequest { conversation_id: ADDRESS.to_owned(), ..fixtures::booking(&venue, 2) };
+    errors.keep(clients.bookings.create_booking(booking).await).expect("booked");
 }
 
 /// A time zone in which it is about noon.
