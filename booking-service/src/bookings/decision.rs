@@ -150,6 +150,11 @@ impl Decision {
         self.seats.push(SeatChange { slot: self.booking.slot(), seats: -self.booking.party_size, expects: None });
     }
 
+    /// Frees some of the booking's seats, for a party that becomes smaller in its slot.
+    pub fn free_some_seats(&mut self, seats: i32) {
+        self.seats.push(SeatChange { slot: self.booking.slot(), seats: -seats, expects: None });
+    }
+
     pub fn take_seats(&mut self, slot: &SlotRow, seats: i32) {
         let SlotRow { price_per_person_cents, starts_at, .. } = *slot;
         let expects = Some(ExpectedSlot { price_per_person_cents, starts_at });

@@ -117,7 +117,8 @@ fn not_allowed(change: BookingChange) -> (&'static str, &'static str) {
         ),
         BookingChange::Cancel => (
             "BOOKING_NOT_CANCELLABLE",
-            "Only a PENDING or CONFIRMED booking that has not started can be cancelled: read it again.",
+            "Only a PENDING or CONFIRMED booking that has not started (for the venue: not ended) can be cancelled: read \
+             it again.",
         ),
         BookingChange::Reschedule => (
             "BOOKING_NOT_RESCHEDULABLE",

@@ -30,7 +30,8 @@ enum Form {
 }
 
 /// The fields with ids, and their form. A customer's `user_id` is left out, because on WhatsApp it is a telephone
-/// number; so is the id of a conversation that has the characters of an address. Idempotency keys, claim tokens and confirmation codes are left out, because they authorise actions.
+/// number; so is the id of a conversation that has the characters of an address. Idempotency keys, claim tokens and
+/// confirmation codes are left out, because they authorise actions.
 const ID_FIELDS: [(&str, Form); 17] = [
     ("booking_id", Form::Uuid),
     ("conversation_id", Form::ConversationId),
