@@ -1,7 +1,7 @@
 //! The decision about a booking: its events, seats, payments and idempotency key.
 
 use chrono::{DateTime, Utc};
-use teppan_shared::telemetry;
+use teppan_shared::{contract::events::v1 as wire, telemetry};
 use uuid::Uuid;
 
 use super::{
@@ -49,6 +49,9 @@ pub struct Decision {
     pub loaded_version: i64,
     /// The booking after the events.
     pub booking: Booking,
+    /// Whether the booking's details were sealed anew. Otherwise the commit leaves them: `rotate-keys` may have sealed
+    /// them with another key since they were loaded.
+    pub reseals: bool,
     pub events: Vec<NewEvent>,
     pub seats: Vec<SeatChange>,
     pub payments: Vec<PaymentChange>,
@@ -68,7 +71,7 @@ pub struct NewEvent {
 pub struct SeatChange {
     pub slot: SlotKey,
     pub seats: i32,
-    /// The loaded slot, when seats are taken: the slot must still be open and have this price and start.
+    /// The loaded slot, when seats of an open slot are taken: it must still be open and have this price and start.
     pub expects: Option<ExpectedSlot>,
 }
 
@@ -101,6 +104,7 @@ impl Decision {
             occasion: occasion.clone(),
             loaded_version: booking.version,
             booking: booking.clone(),
+            reseals: false,
             events: Vec::new(),
             seats: Vec::new(),
             payments: Vec::new(),
@@ -150,6 +154,17 @@ impl Decision {
         self.seats.push(SeatChange { slot: self.booking.slot(), seats: -self.booking.party_size, expects: None });
     }
 
+    /// Takes the booking's seats again, whatever the slot's state and price are by now.
+    pub fn retake_seats(&mut self) {
+        self.seats.push(SeatChange { slot: self.booking.slot(), seats: self.booking.party_size, expects: None });
+    }
+
+    /// Replaces the sealed details.
+    pub fn reseal(&mut self, details_sealed: Vec<u8>) {
+        self.booking.details_sealed = Some(details_sealed);
+        self.reseals = true;
+    }
+
     /// Frees some of the booking's seats, for a party that becomes smaller in its slot.
     pub fn free_some_seats(&mut self, seats: i32) {
         self.seats.push(SeatChange { slot: self.booking.slot(), seats: -seats, expects: None });
@@ -174,6 +189,10 @@ fn concerns_conversation(event: &EventData, after: &Booking) -> bool {
         | EventData::BookingCancelled(_)
         | EventData::BookingRescheduled(_)
         | EventData::BookingInstantCorrected(_) => after.confirmed_at.is_some(),
+        // A completion cancels no follow-up.
+        EventData::BookingReinstated(event) => {
+            after.confirmed_at.is_some() && event.previous_status() != wire::BookingStatus::Completed
+        }
         _ => false,
     }
 }

@@ -53,6 +53,6 @@ pub use stripe_event::{
 };
 pub use stripe_signature::{BadSignature, StripeSecrets, StripeSignature};
 pub use teppan_shared::{conversation_id::ConversationId, idempotency_key::IdempotencyKey, time_zone::TimeZone};
-pub use text::{Source, SpecialRequests};
-pub use venue::{Currency, NewVenue, VenueChange, VenueName, range};
+pub use text::{Note, PartyNotes, Source, SpecialRequests, Tags, VenueNotes};
+pub use venue::{Currency, NewVenue, UNDO_MINUTES_DEFAULT, VenueChange, VenueName, range};
 pub use waitlist::{JoinRefusal, NewWaitlistEntry, WaitlistEntryStatus};

@@ -31,6 +31,7 @@ mod set_consent;
 mod set_weekly_schedule;
 mod status;
 mod stream_booking_events;
+mod update_booking;
 mod update_customer;
 mod update_mask;
 mod update_slot;

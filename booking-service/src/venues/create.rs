@@ -1,7 +1,7 @@
 use teppan_shared::{fingerprint::optional, postgres::DatabaseError, sealing::Hashes, time_zone::Rules};
 
 use crate::{
-    domain::{NewVenue, PhoneRegion, VenueId},
+    domain::{NewVenue, PhoneRegion, UNDO_MINUTES_DEFAULT, VenueId},
     venues::Venues,
     venues::get::Venue,
 };
@@ -64,15 +64,19 @@ impl Venues {
             new.waitlist_hold_minutes,
         ]
         .map(i32::to_be_bytes);
-        self.fingerprint.hash([
+        // Requests without the field have the fingerprint that replicas of 0.1.0 compute.
+        let undo_minutes = (new.undo_minutes != UNDO_MINUTES_DEFAULT).then(|| new.undo_minutes.to_be_bytes());
+        let phone_region = optional(new.phone_region.map(|region| region.to_string()));
+        let fields = [
             b"CreateVenue".as_slice(),
             new.name.as_str().as_bytes(),
             new.time_zone.name().as_bytes(),
             new.currency.code().as_bytes(),
             figures.as_flattened(),
             // As given, without the default: the setting of the default may change before the call is repeated.
-            &optional(new.phone_region.map(|region| region.to_string())),
-        ])
+            &phone_region,
+        ];
+        self.fingerprint.hash(fields.into_iter().chain(undo_minutes.as_ref().map(<[u8; 4]>::as_slice)))
     }
 
     /// The phone region of a new venue: the given one, that of its time zone, or the service's default.
@@ -117,6 +121,7 @@ impl Venues {
                     clock.changes_at,
                     clock.next_offset_seconds,
                     Rules::in_force().version().as_str(),
+                    new.undo_minutes,
                 )
             })
             .await?;
@@ -134,6 +139,7 @@ impl Venues {
             full_refund_hours: row.full_refund_hours,
             late_refund_percent: row.late_refund_percent,
             waitlist_hold_minutes: row.waitlist_hold_minutes,
+            undo_minutes: row.undo_minutes,
             phone_region: row.phone_region,
             version: row.version,
             created_at: row.created_at,

@@ -102,6 +102,7 @@ impl Venues {
                     clock.and_then(|clock| clock.changes_at),
                     clock.map(|clock| clock.next_offset_seconds),
                     Rules::in_force().version().as_str(),
+                    change.undo_minutes,
                 )
             })
             .await
@@ -139,6 +140,7 @@ struct VenueRow {
     full_refund_hours: i32,
     late_refund_percent: i32,
     waitlist_hold_minutes: i32,
+    undo_minutes: i32,
     phone_region: String,
     version: i64,
     created_at: DateTime<Utc>,
@@ -180,6 +182,7 @@ impl VenueRow {
             full_refund_hours: self.full_refund_hours,
             late_refund_percent: self.late_refund_percent,
             waitlist_hold_minutes: self.waitlist_hold_minutes,
+            undo_minutes: self.undo_minutes,
             phone_region: self.phone_region,
             version: self.version,
             created_at: self.created_at,

@@ -22,7 +22,8 @@ WITH target AS MATERIALIZED (
         COALESCE($12::integer, v.full_refund_hours) AS full_refund_hours,
         COALESCE($13::integer, v.late_refund_percent) AS late_refund_percent,
         COALESCE($14::integer, v.waitlist_hold_minutes) AS waitlist_hold_minutes,
-        COALESCE($16::text, v.phone_region) AS phone_region
+        COALESCE($16::text, v.phone_region) AS phone_region,
+        COALESCE($21::integer, v.undo_minutes) AS undo_minutes
     FROM venues v
     WHERE v.venue_id = $1
 ),
@@ -30,10 +31,10 @@ verdict AS MATERIALIZED (
     SELECT
         CASE WHEN (v.name, v.time_zone, v.currency, v.min_party_size, v.max_party_size, v.notice_minutes, v.horizon_days,
                    v.hold_minutes, v.deposit_percent, v.full_refund_hours, v.late_refund_percent, v.waitlist_hold_minutes,
-                   v.phone_region)
+                   v.phone_region, v.undo_minutes)
                   = (t.name, t.time_zone, t.currency, t.min_party_size, t.max_party_size, t.notice_minutes, t.horizon_days,
                      t.hold_minutes, t.deposit_percent, t.full_refund_hours, t.late_refund_percent, t.waitlist_hold_minutes,
-                     t.phone_region)
+                     t.phone_region, t.undo_minutes)
              THEN 'unchanged'
              WHEN $2::bigint <> v.version THEN 'stale'
              WHEN v.laid_out_until IS NOT NULL AND (v.time_zone, v.currency) <> (t.time_zone, t.currency) THEN 'has_slots'
@@ -65,6 +66,7 @@ updated AS (                       -- the gate: the update sees the latest commi
         late_refund_percent = t.late_refund_percent,
         waitlist_hold_minutes = t.waitlist_hold_minutes,
         phone_region = t.phone_region,
+        undo_minutes = t.undo_minutes,
         version = v.version + 1,
         updated_at = GREATEST(v.updated_at, $15::timestamptz)
     FROM target t, verdict
@@ -98,7 +100,8 @@ SELECT
     venue.notice_minutes AS "notice_minutes!", venue.horizon_days AS "horizon_days!",
     venue.hold_minutes AS "hold_minutes!", venue.deposit_percent AS "deposit_percent!",
     venue.full_refund_hours AS "full_refund_hours!", venue.late_refund_percent AS "late_refund_percent!",
-    venue.waitlist_hold_minutes AS "waitlist_hold_minutes!", venue.phone_region AS "phone_region!", venue.version AS "version!",
+    venue.waitlist_hold_minutes AS "waitlist_hold_minutes!", venue.phone_region AS "phone_region!",
+    venue.undo_minutes AS "undo_minutes!", venue.version AS "version!",
     venue.created_at AS "created_at!", venue.updated_at AS "updated_at!",
     venue.laid_out_until AS "laid_out_until?", w.periods AS "periods?", w.exceptions AS "exceptions?",
     w.version AS "schedule_version?"

@@ -1,8 +1,11 @@
 //! Calls with canaries in every field that has personal data: accepted, repeated, refused and invalid ones.
 
-use prost_types::{Struct, Value, value::Kind};
+use prost_types::{FieldMask, Struct, Value, value::Kind};
 use teppan_shared::contract::{
-    booking::v1::{Contact, CreateBookingRequest, FindCustomerRequest, JoinWaitlistRequest, MergeCustomersRequest},
+    booking::v1::{
+        Booking, Contact, CreateBookingRequest, FindCustomerRequest, JoinWaitlistRequest, MergeCustomersRequest,
+        UpdateBookingRequest,
+    },
     conversation::v1::{
         Attachment, ClaimDueFollowUpsRequest, CompleteFollowUpRequest, Emotion, EscalateConversationRequest,
         EscalationReason, FollowUpTrigger, GetConversationRequest, ListFollowUpsRequest, ListMessagesRequest, Part,
@@ -77,6 +80,22 @@ async fn bookings(stack: &Stack, canaries: &Canaries, errors: &mut Errors) {
         ..full
     };
     assert!(errors.keep(clients.bookings.create_booking(invalid).await).is_none(), "it is invalid");
+    let update = UpdateBookingRequest {
+        booking: Some(Booking {
+            booking_id: booked.booking.clone().expect("the booking").booking_id,
+            contact: Some(contact.clone()),
+            special_requests: canaries.text("updated wish"),
+            venue_notes: canaries.text("venue notes"),
+            party_notes: canaries.text("party notes"),
+            tags: vec![canaries.text("tag")],
+            ..Booking::default()
+        }),
+        update_mask: Some(FieldMask {
+            paths: ["special_requests", "venue_notes", "party_notes", "tags"].map(str::to_owned).to_vec(),
+        }),
+        ..UpdateBookingRequest::default()
+    };
+    errors.keep(clients.bookings.update_booking(update).await).expect("updated");
     let wish = JoinWaitlistRequest {
         idempotency_key: Uuid::now_v7().to_string(),
         venue_id: venue,
