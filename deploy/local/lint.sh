@@ -17,6 +17,15 @@ echo "== dependencies"
 "$home/tools/bin/cargo-deny" --offline check --hide-inclusion-graph licenses bans sources
 echo "== contract"
 "$home/tools/bin/buf" lint
+# Against the newest release before this commit: the contract only grows. Pre-releases sort before their release.
+released=$(git -c versionsort.suffix=- tag --list 'v*' --merged HEAD --no-contains HEAD --sort=-version:refname | head -n 1)
+if [ -n "$released" ]; then
+    # A work tree of its own has no folder .git.
+    "$home/tools/bin/buf" breaking --against "$(git rev-parse --path-format=absolute --git-common-dir)#tag=$released"
+    echo "nothing of $released is broken"
+else
+    echo "SKIPPED: no tag v* before this commit in this clone, so the contract is compared with no release" >&2
+fi
 echo "== statements"
 deploy/local/queries.sh --check
 echo "== images and manifests"

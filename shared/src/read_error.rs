@@ -3,7 +3,7 @@
 use crate::{error_chain::error_chain, postgres::DatabaseError, sealing::OpenError, status::Failure};
 
 /// Stored data cannot be read: they were altered, sealed with a lost key, or violate a constraint.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Corrupted {
     #[error("a sealed value does not open")]
     Sealed(#[from] OpenError),

@@ -48,7 +48,7 @@ impl AssociatedData<'_> {
 }
 
 /// Why a sealed value cannot be opened.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
     #[error("sealed under key version {0}, which is not in the key ring")]
     UnknownKey(u16),

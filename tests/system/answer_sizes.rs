@@ -54,7 +54,7 @@ fn booking() -> Booking {
         created_at: time(),
         updated_at: time(),
         customer_id: id(),
-        conversation_id: "c".repeat(100),
+        conversation_id: "c".repeat(200),
         source: chars(50),
         price_per_person_cents: i64::MAX,
         refunded_cents: i64::MAX,
@@ -105,7 +105,7 @@ fn waitlist_entry() -> WaitlistEntry {
         starts_at: time(),
         time_zone: zone(),
         customer_id: id(),
-        conversation_id: "c".repeat(100),
+        conversation_id: "c".repeat(200),
         booking_id: id(),
         offer_expires_at: time(),
         created_at: time(),
@@ -144,7 +144,7 @@ fn dead_letter() -> DeadLetter {
 
 fn conversation() -> Conversation {
     Conversation {
-        conversation_id: "c".repeat(100),
+        conversation_id: "c".repeat(200),
         user_id: chars(100),
         message_count: i64::MAX,
         last_message_at: time(),

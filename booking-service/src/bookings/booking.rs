@@ -71,9 +71,13 @@ impl Booking {
 
     /// Opens the sealed column.
     pub fn open(self, ring: &KeyRing) -> Result<OpenBooking, Corrupted> {
-        let open = |sealed| BookingDetails::open(ring, self.booking_id, sealed);
-        let details = self.details_sealed.as_deref().map(open).transpose()?;
+        let details = self.details(ring)?;
         Ok(OpenBooking { booking: self, details })
+    }
+
+    /// The details; `None` after erasure.
+    pub fn details(&self, ring: &KeyRing) -> Result<Option<BookingDetails>, Corrupted> {
+        self.details_sealed.as_deref().map(|sealed| BookingDetails::open(ring, self.booking_id, sealed)).transpose()
     }
 
     /// The part of the deposit that is still due; 0 unless the booking is pending.

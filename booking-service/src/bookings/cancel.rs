@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl Bookings {
-    /// Cancels a booking that has not begun, and frees its seats.
+    /// Cancels a booking that has not begun, or, for the venue, has not ended, and frees its seats.
     ///
     /// # Errors
     /// [`ChangeBookingError`].
@@ -41,7 +41,9 @@ pub fn decide(
         return Err(NoChange::Unchanged);
     }
     allow(booking, etag, BookingChange::Cancel)?;
-    if booking.starts_at <= occasion.at {
+    // A guest who does not come must not get a refund by cancelling late. The venue may have to send guests home.
+    let ends_at = if by == CancellationInitiator::Venue { booking.ends_at } else { booking.starts_at };
+    if ends_at <= occasion.at {
         return Err(NoChange::Refused(ChangeRefusal::NotAllowed));
     }
     let kept_cents = kept_cents(booking, &loaded.venue, by, occasion.at);
@@ -167,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_booking_is_cancelled_once_and_before_it_begins() {
+    fn a_booking_is_cancelled_once_before_it_begins_and_by_the_venue_until_it_ends() {
         let by = CancellationInitiator::Venue;
         let refused = |loaded: &Loaded, ahead| cancel(loaded, by, ahead).expect_err("refused");
         assert_eq!(refused(&booking_in_status(BookingStatus::Cancelled), DAY), NoChange::Unchanged);
@@ -178,7 +180,14 @@ mod tests {
                 "{ended:?}"
             );
         }
-        assert_eq!(refused(&confirmed_booking(), TimeDelta::zero()), NoChange::Refused(ChangeRefusal::NotAllowed));
+        let not_allowed = NoChange::Refused(ChangeRefusal::NotAllowed);
+        let customer = CancellationInitiator::Customer;
+        assert_eq!(cancel(&confirmed_booking(), customer, TimeDelta::zero()).expect_err("it has begun"), not_allowed);
+        let mut paid = confirmed_booking();
+        (paid.booking.paid_cents, paid.venue.late_refund_percent) = (7000, 0);
+        let cancelled = cancel(&paid, by, INSTANT - TimeDelta::hours(2)).expect("the guests are sent home");
+        assert_eq!((cancelled.booking.refund_due_cents, cancelled.booking.kept_cents), (7000, 0));
+        assert_eq!(refused(&confirmed_booking(), TimeDelta::hours(-2)), not_allowed, "it has ended");
         let stale = decide(&confirmed_booking(), Some(Etag::of(1)), by, &occasion(START - 60)).expect_err("refused");
         assert_eq!(stale, NoChange::StaleEtag);
         decide(&confirmed_booking(), Some(Etag::of(2)), by, &occasion(START - 60)).expect("the etag is current");

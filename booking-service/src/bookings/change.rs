@@ -42,6 +42,8 @@ pub enum NoChange {
     Unchanged,
     StaleEtag,
     Refused(ChangeRefusal),
+    /// The sealed details, from which the change is decided, cannot be read.
+    Corrupted(Corrupted),
 }
 
 /// The seats of a booking whose change was refused.
@@ -120,6 +122,7 @@ impl Bookings {
                 }
                 Err(NoChange::StaleEtag) => return Err(ChangeBookingError::StaleEtag),
                 Err(NoChange::Refused(refusal)) => return Err(refused(refusal)),
+                Err(NoChange::Corrupted(error)) => return Err(error.into()),
             };
             if target.validate_only {
                 return Ok(decision.booking.open(&self.ring)?);

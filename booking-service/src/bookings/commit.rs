@@ -139,6 +139,7 @@ fn booking_row(decision: &Decision) -> Value {
         "booking_id": decision.booking.booking_id,
         "version": decision.loaded_version,
         "booking": booking,
+        "reseals": decision.reseals,
     })
 }
 

@@ -1,7 +1,9 @@
 -- Commits decisions about bookings, each completely or not at all: one statement for every kind of change.
---   $1 bookings: the loaded "version", 0 for a new one, and the new row, null if only payments change
---   $2 seats: above 0 they are taken, with the price, start and floor mark of the loaded slot; below 0 they are freed, with
---      nulls. With each, the area of the venue's floor, if it has one, and for how long
+--   $1 bookings: the loaded "version", 0 for a new one, the new row, null if only payments change, and whether it
+--      "reseals" the details
+--   $2 seats: above 0 they are taken, from an open slot with the price, start and floor mark of the loaded one, or, with
+--      nulls, from the booking's own slot in any state; below 0 they are freed, with nulls. With each, the area of the
+--      venue's floor, if it has one, and for how long
 --   $3 events, with the destinations of their messages; $5 idempotency keys; $6 now
 --   $4 payments: the loaded "revision", null for a new one, and the new row
 -- Returns a row for each committed booking. The others are stale: another version, erased since, a slot that has changed
@@ -10,7 +12,7 @@
 -- All statements lock in this order: bookings by id, slots by key, payments, entries, days of areas. `reserved` is computed
 -- from the locked row: PostgreSQL would check constraints on a row computed from the snapshot's version first.
 WITH change AS MATERIALIZED (
-    SELECT * FROM jsonb_to_recordset($1::jsonb) AS it (booking_id uuid, version bigint, booking jsonb)
+    SELECT * FROM jsonb_to_recordset($1::jsonb) AS it (booking_id uuid, version bigint, booking jsonb, reseals boolean)
 ),
 target AS MATERIALIZED (           -- row locks; they see the latest committed versions
     SELECT b.booking_id, b.version, b.erased_at FROM change JOIN bookings b USING (booking_id) ORDER BY b.booking_id FOR NO KEY UPDATE OF b
@@ -36,10 +38,10 @@ shut AS MATERIALIZED (             -- bookings whose seats cannot be taken
     LEFT JOIN slot USING (venue_id, slot_date, start_time)
     JOIN (SELECT venue_id, slot_date, start_time, sum(seats) AS seats FROM seat GROUP BY 1, 2, 3) AS wanted
         USING (venue_id, slot_date, start_time)
-    WHERE slot.venue_id IS NULL OR seat.starts_at IS NOT NULL AND (
-        (slot.state, slot.starts_at, slot.price_per_person_cents, slot.has_floor)
-            <> ('OPEN', seat.starts_at, seat.price_per_person_cents, seat.has_floor)
-        OR wanted.seats > 0 AND slot.reserved + wanted.seats > slot.capacity)
+    WHERE slot.venue_id IS NULL OR seat.starts_at IS NOT NULL
+           AND (slot.state, slot.starts_at, slot.price_per_person_cents, slot.has_floor)
+               <> ('OPEN', seat.starts_at, seat.price_per_person_cents, seat.has_floor)
+        OR seat.seats > 0 AND wanted.seats > 0 AND slot.reserved + wanted.seats > slot.capacity
 ),
 payment AS MATERIALIZED (
     SELECT it.*, (it.payment ->> 'payment_id')::uuid AS payment_id
@@ -92,6 +94,7 @@ changed AS (
         kept_cents = r.kept_cents, hold_expires_at = r.hold_expires_at, unpaid_hold_expires_at = r.unpaid_hold_expires_at,
         confirmed_at = r.confirmed_at, cancelled_at = r.cancelled_at, cancelled_by = r.cancelled_by, area = r.area,
         occupied_until = r.occupied_until,
+        details_sealed = CASE WHEN done.reseals THEN r.details_sealed ELSE b.details_sealed END, -- of rotate-keys, perhaps
         version = r.version, event_hash = r.event_hash, updated_at = r.updated_at
     FROM done, jsonb_populate_record(NULL::bookings, done.booking) AS r
     WHERE b.booking_id = done.booking_id AND done.version > 0 AND done.booking IS NOT NULL

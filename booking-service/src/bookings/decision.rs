@@ -1,7 +1,7 @@
 //! The decision about a booking: its events, seats, payments and idempotency key.
 
 use chrono::{DateTime, Utc};
-use teppan_shared::telemetry;
+use teppan_shared::{contract::events::v1 as wire, telemetry};
 use uuid::Uuid;
 
 use super::{
@@ -49,6 +49,9 @@ pub struct Decision {
     pub loaded_version: i64,
     /// The booking after the events.
     pub booking: Booking,
+    /// Whether the booking's details were sealed anew. Otherwise the commit leaves them: `rotate-keys` may have sealed
+    /// them with another key since they were loaded.
+    pub reseals: bool,
     pub events: Vec<NewEvent>,
     pub seats: Vec<SeatChange>,
     pub payments: Vec<PaymentChange>,
@@ -68,7 +71,7 @@ pub struct NewEvent {
 pub struct SeatChange {
     pub slot: SlotKey,
     pub seats: i32,
-    /// The loaded slot, when seats are taken: the slot must still be open and have this price and start.
+    /// The loaded slot, when seats of an open slot are taken: it must still be open and have this price and start.
     pub expects: Option<ExpectedSlot>,
     /// The same seats of the venue's floor, if it has one.
     pub occupancy: Occupancy,
@@ -123,6 +126,7 @@ impl Decision {
             occasion: occasion.clone(),
             loaded_version: booking.version,
             booking: booking.clone(),
+            reseals: false,
             events: Vec::new(),
             seats: Vec::new(),
             payments: Vec::new(),
@@ -179,6 +183,24 @@ impl Decision {
         self.change_seats(self.booking.party_size, expects, Occupancy::of(&self.booking));
     }
 
+    /// Takes the booking's seats again, whatever the slot's state and price are by now.
+    pub fn retake_seats(&mut self) {
+        self.change_seats(self.booking.party_size, None, Occupancy::of(&self.booking));
+    }
+
+    /// Takes seats again of those that the booking has freed, for a party that becomes smaller in its slot. They are
+    /// taken even if the area has fewer seats by now. Must be called after the event that makes it smaller.
+    pub fn keep_seats(&mut self) {
+        let occupancy = Occupancy { is_forced: true, ..Occupancy::of(&self.booking) };
+        self.change_seats(self.booking.party_size, None, occupancy);
+    }
+
+    /// Replaces the sealed details.
+    pub fn reseal(&mut self, details_sealed: Vec<u8>) {
+        self.booking.details_sealed = Some(details_sealed);
+        self.reseals = true;
+    }
+
     /// Moves the seats of the venue's floor to the booking's new instants, even if they are not open. The slot keeps its
     /// seats. Must be called after the event that moves the booking.
     pub fn follow_instants(&mut self, before: &Booking) {
@@ -186,8 +208,7 @@ impl Decision {
             return;
         }
         self.change_seats(-before.party_size, None, Occupancy::of(before));
-        let occupancy = Occupancy { is_forced: true, ..Occupancy::of(&self.booking) };
-        self.change_seats(self.booking.party_size, None, occupancy);
+        self.keep_seats();
     }
 
     fn change_seats(&mut self, seats: i32, expects: Option<ExpectedSlot>, occupancy: Occupancy) {
@@ -207,6 +228,10 @@ fn concerns_conversation(event: &EventData, after: &Booking) -> bool {
         | EventData::BookingCancelled(_)
         | EventData::BookingRescheduled(_)
         | EventData::BookingInstantCorrected(_) => after.confirmed_at.is_some(),
+        // A completion cancels no follow-up.
+        EventData::BookingReinstated(event) => {
+            after.confirmed_at.is_some() && event.previous_status() != wire::BookingStatus::Completed
+        }
         _ => false,
     }
 }

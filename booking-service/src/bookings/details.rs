@@ -11,19 +11,27 @@ use crate::{
     domain::{BookingId, SpecialRequests},
 };
 
-/// The contact with which a booking was made, and its special requests. Personal data, so it does not implement
-/// `Debug`.
+/// The contact of a booking, and what was said about it. Personal data, so it does not implement `Debug`.
+///
+/// A field that is added later has a default: rows without it open, and an earlier version, which ignores it, opens rows
+/// that have it. No version seals these details again but UpdateBooking and `rotate-keys`, which keeps every byte.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BookingDetails {
     pub contact: StoredContact,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub special_requests: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub venue_notes: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub party_notes: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
 }
 
 impl BookingDetails {
     pub fn new(contact: &StoredContact, special_requests: Option<&SpecialRequests>) -> Self {
         let special_requests = special_requests.map(|text| text.as_str().to_owned());
-        Self { contact: contact.clone(), special_requests }
+        Self { contact: contact.clone(), special_requests, venue_notes: None, party_notes: None, tags: Vec::new() }
     }
 
     /// Seals the details for the row of a booking, or for the waitlist entry whose offer will create it.
@@ -44,4 +52,22 @@ impl BookingDetails {
 
 fn associated_data(booking_id: &BookingId) -> AssociatedData<'_> {
     AssociatedData { table: "bookings", column: "details_sealed", row: booking_id.0.as_bytes() }
+}
+
+#[cfg(test)]
+mod tests {
+    use teppan_shared::keys::Keys;
+
+    use super::*;
+
+    #[test]
+    fn details_that_were_sealed_before_notes_and_tags_existed_open_and_stay_the_same_bytes() {
+        let (ring, id) = (Keys::random().ring(), BookingId::generate());
+        let plain = br#"{"contact":{"name":"Ada","email":"ada@example.org"},"special_requests":"Window"}"#;
+        let sealed = ring.seal(associated_data(&id), plain);
+        let details = BookingDetails::open(&ring, id, &sealed).expect("they open");
+        assert_eq!((details.contact.name.as_str(), details.special_requests.as_deref()), ("Ada", Some("Window")));
+        assert!(details.venue_notes.is_none() && details.party_notes.is_none() && details.tags.is_empty());
+        assert_eq!(serde_json::to_vec(&details).expect("JSON"), plain);
+    }
 }

@@ -101,6 +101,8 @@ events! {
     BookingExpired = "teppan.booking.expired.v1",
     BookingCompleted = "teppan.booking.completed.v1",
     BookingNoShow = "teppan.booking.no_show.v1",
+    BookingUpdated = "teppan.booking.updated.v1",
+    BookingReinstated = "teppan.booking.reinstated.v1",
     PaymentRecorded = "teppan.payment.recorded.v1",
     PaymentFailed = "teppan.payment.failed.v1",
     PaymentProcessing = "teppan.payment.processing.v1",
@@ -186,6 +188,8 @@ pub fn describe(data: &mut EventData, before: Option<&Booking>, after: &Booking)
             event.conversation_id.clone_from(&after.conversation_id);
             event.party_size = after.party_size;
         }
+        EventData::BookingUpdated(event) => event.conversation_id.clone_from(&after.conversation_id),
+        EventData::BookingReinstated(event) => describe_reinstated(event, before, after),
         EventData::RefundRequired(event) => {
             event.currency.clone_from(&after.currency);
             event.refund_due_cents = after.refund_due_cents;
@@ -244,6 +248,21 @@ fn describe_rescheduled(event: &mut wire::BookingRescheduled, before: Option<&Bo
     event.hold_expires_at = after.hold_expires_at.and_then(timestamp);
     event.area = after.area.clone().unwrap_or_default();
     event.occupied_until = after.occupied_until.and_then(timestamp);
+}
+
+fn describe_reinstated(event: &mut wire::BookingReinstated, before: Option<&Booking>, after: &Booking) {
+    let previous = before.map_or(wire::BookingStatus::Unspecified, |before| before.status.into());
+    event.previous_status = previous.into();
+    event.customer_id = after.customer_id.to_string();
+    event.conversation_id.clone_from(&after.conversation_id);
+    event.party_size = after.party_size;
+    event.starts_at = timestamp(after.starts_at);
+    event.ends_at = timestamp(after.ends_at);
+    event.time_zone.clone_from(&after.time_zone);
+    event.paid_cents = after.paid_cents;
+    event.refund_due_cents = after.refund_due_cents;
+    event.currency.clone_from(&after.currency);
+    event.hold_expires_at = after.hold_expires_at.and_then(timestamp);
 }
 
 /// Writes the sums of a booking's money after an event.

@@ -55,6 +55,7 @@ pub fn policy() -> VenuePolicy {
         deposit_percent: 25,
         full_refund_hours: 24,
         late_refund_percent: 50,
+        undo_minutes: 60,
     }
 }
 
@@ -124,6 +125,7 @@ fn of_booking(booking: Booking) -> Loaded {
     Loaded {
         has_waiting_entries: false,
         is_target_offered: false,
+        ended_at: None,
         booking,
         is_done: false,
         venue: Json(policy()),

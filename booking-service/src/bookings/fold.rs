@@ -72,6 +72,15 @@ fn apply(booking: &mut Booking, event: &EventData, at: DateTime<Utc>) -> Result<
         }
         EventData::BookingCompleted(_) => Some(change(booking, BookingChange::Complete)?),
         EventData::BookingNoShow(_) => Some(change(booking, BookingChange::MarkNoShow)?),
+        EventData::BookingUpdated(event) => {
+            change(booking, BookingChange::Update)?;
+            let is_field = |field: &i32| matches!(wire::BookingField::try_from(*field), Ok(it) if it as i32 != 0);
+            (!event.changed_fields.is_empty() && event.changed_fields.iter().all(is_field)).then_some(())
+        }
+        EventData::BookingReinstated(event) => {
+            change(booking, BookingChange::Reinstate)?;
+            reinstate(booking, event, at)
+        }
         EventData::RefundRequired(event) => {
             booking.refund_due_cents = event.refund_due_cents;
             Some(())
@@ -154,6 +163,24 @@ fn confirm(booking: &mut Booking, event: &wire::BookingConfirmed, at: DateTime<U
     }
     booking.confirmed_at = Some(at);
     Ok(())
+}
+
+/// With a hold the booking waits for its deposit again; otherwise it is confirmed.
+fn reinstate(booking: &mut Booking, event: &wire::BookingReinstated, at: DateTime<Utc>) -> Option<()> {
+    booking.hold_expires_at = instant(event.hold_expires_at.as_ref());
+    booking.unpaid_hold_expires_at = None;
+    if booking.hold_expires_at.is_some() {
+        booking.status = BookingStatus::Pending;
+    } else {
+        booking.confirmed_at = booking.confirmed_at.or(Some(at));
+    }
+    (booking.cancelled_at, booking.cancelled_by, booking.kept_cents) = (None, None, 0);
+    booking.refund_due_cents = event.refund_due_cents;
+    let previous_starts_at = booking.starts_at;
+    begin_at(booking, event.starts_at.as_ref(), event.ends_at.as_ref())?;
+    let moved_by = booking.starts_at - previous_starts_at;
+    booking.occupied_until = booking.occupied_until.map(|until| until + moved_by);
+    Some(())
 }
 
 fn reschedule(

@@ -45,6 +45,13 @@ SELECT
         WHERE w.customer_id = (found.b).customer_id AND w.venue_id = target.venue_id
           AND w.slot_date = target.slot_date AND w.start_time = target.start_time
           AND w.status = 'OFFERED' AND w.waitlist_entry_id <> (found.b).waitlist_entry_id) AS is_target_offered,
+    -- when a booking that can be reinstated ended; a column would have to be written by the version before, too
+    CASE WHEN (found.b).status IN ('CANCELLED', 'COMPLETED', 'NO_SHOW') THEN (
+        SELECT e.occurred_at
+        FROM booking_events e
+        WHERE e.booking_id = (found.b).booking_id
+          AND e.type IN ('teppan.booking.cancelled.v1', 'teppan.booking.completed.v1', 'teppan.booking.no_show.v1')
+        ORDER BY e.version DESC LIMIT 1) END AS ended_at,
     (SELECT to_jsonb(charge) FROM charge) AS charge,
     -- the succeeded refunds of the charge, the newest first
     (SELECT jsonb_agg(to_jsonb(r) ORDER BY r.created_at DESC, r.payment_id DESC)

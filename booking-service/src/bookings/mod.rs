@@ -27,10 +27,12 @@ pub mod list;
 pub mod load;
 pub mod metrics;
 pub mod preview;
+pub mod reinstate;
 pub mod reschedule;
 #[cfg(test)]
 mod simulation_tests;
 pub mod slot_queue;
+pub mod update;
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-use chrono::{NaiveDate, NaiveTime};
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use teppan_shared::contract::events::v1::{self as wire, ConfirmationCause};
 
 use super::{
@@ -62,12 +62,17 @@ pub fn decide(loaded: &Loaded, request: &Reschedule, occasion: &Occasion) -> Res
         return Err(NoChange::Refused(ChangeRefusal::NotAllowed));
     }
     let refuse = |refusal| NoChange::Refused(ChangeRefusal::Slot(slot, refusal));
-    let target = loaded.target.as_ref().map(|target| without_own_seats(target, booking));
-    if let Some(refusal) = slot_refusal(&loaded.venue, target.as_ref(), slot.date, party_size, occasion.at) {
-        return Err(refuse(refusal));
-    }
-    let target = target.ok_or(refuse(Refusal::SlotNotFound))?;
-    let seating = seat_again(loaded, request, &target, party_size).map_err(refuse)?;
+    let is_smaller_in_place = slot == booking.slot() && party_size < booking.party_size;
+    let target = if is_smaller_in_place {
+        own_slot(loaded, party_size)
+    } else {
+        open_slot(loaded, slot, party_size, occasion.at)
+    };
+    let target = target.map_err(refuse)?;
+    let seating = match request.area {
+        None if is_smaller_in_place => fewer_seats(loaded, party_size),
+        _ => seat_again(loaded, request, &target, party_size).map_err(refuse)?,
+    };
     let total_cents = target.price_per_person_cents * i64::from(party_size);
     if request.expected_total_cents.is_some_and(|expected| expected != total_cents) {
         return Err(refuse(Refusal::PriceChanged { total_cents }));
@@ -75,7 +80,13 @@ pub fn decide(loaded: &Loaded, request: &Reschedule, occasion: &Occasion) -> Res
     let mut decision = Decision::about(booking, occasion);
     decision.free_seats();
     decision.apply(rescheduled(loaded, &target, &seating, party_size, total_cents))?;
-    decision.take_seats(&target);
+    if !is_smaller_in_place {
+        decision.take_seats(&target);
+    } else if decision.booking.area == booking.area {
+        decision.keep_seats();
+    } else {
+        decision.retake_seats();
+    }
     if completes_deposit(booking, &decision.booking) {
         decision.apply(confirmed(ConfirmationCause::DepositPaid, false))?;
     }
@@ -97,10 +108,42 @@ fn is_unchanged(loaded: &Loaded, request: &Reschedule, slot: SlotKey, party_size
         && loaded.slot.as_ref().is_none_or(|slot| slot.starts_at == booking.starts_at)
 }
 
+/// The booking's own slot at the booking's own price, for fewer guests. They take seats that the booking has, so neither
+/// notice, horizon, the slot's state nor the largest party matters, and a price that has risen since is not theirs.
+fn own_slot(loaded: &Loaded, party_size: i32) -> Result<SlotRow, Refusal> {
+    let min_party_size = loaded.venue.min_party_size;
+    if party_size < min_party_size {
+        return Err(Refusal::PartyTooSmall { min_party_size });
+    }
+    let slot = loaded.slot.as_ref().ok_or(Refusal::SlotNotFound)?;
+    Ok(SlotRow { price_per_person_cents: loaded.booking.price_per_person_cents, ..(**slot).clone() })
+}
+
+/// The slot to move to, or in which the party grows, if a new booking could take it.
+fn open_slot(loaded: &Loaded, slot: SlotKey, party_size: i32, now: DateTime<Utc>) -> Result<SlotRow, Refusal> {
+    let target = loaded.target.as_ref().map(|target| without_own_seats(target, &loaded.booking));
+    match slot_refusal(&loaded.venue, target.as_ref(), slot.date, party_size, now) {
+        Some(refusal) => Err(refusal),
+        None => target.ok_or(Refusal::SlotNotFound),
+    }
+}
+
 /// The slot as if the booking's own seats in it were free.
 fn without_own_seats(target: &SlotRow, booking: &Booking) -> SlotRow {
     let own = if target.key() == booking.slot() { booking.party_size } else { 0 };
     SlotRow { reserved: target.reserved - own, ..target.clone() }
+}
+
+/// Where a party sits that becomes smaller in its slot: in its area, and not longer than before.
+fn fewer_seats(loaded: &Loaded, party_size: i32) -> Seating {
+    let booking = &loaded.booking;
+    let ends_at = loaded.floor.as_ref().filter(|_| booking.area.is_some()).map_or(booking.ends_at, |state| {
+        let sitting = state.floor.sitting(booking.starts_at, booking.start_time, party_size);
+        sitting.ends_at.min(booking.ends_at)
+    });
+    let area = booking.area.as_deref().and_then(|area| AreaKey::parse(area).ok());
+    let until = booking.occupied_until.map(|until| until - (booking.ends_at - ends_at));
+    Seating { ends_at, area: area.zip(until) }
 }
 
 /// Where the party will sit. The booking's own seats count as open for it, and without a wish it stays in its area if it
@@ -120,6 +163,10 @@ fn seat_again(loaded: &Loaded, request: &Reschedule, target: &SlotRow, party_siz
 
 fn rescheduled(loaded: &Loaded, target: &SlotRow, seating: &Seating, party_size: i32, total_cents: i64) -> EventData {
     let (booking, venue) = (&loaded.booking, &loaded.venue);
+    let deposit_cents = deposit_cents(total_cents, venue.deposit_percent, venue.currency);
+    // The venue may ask for a larger share by now, but fewer guests in the same slot never owe more than before.
+    let is_smaller_in_place = target.key() == booking.slot() && party_size < booking.party_size;
+    let deposit_cents = if is_smaller_in_place { deposit_cents.min(booking.deposit_cents) } else { deposit_cents };
     EventData::BookingRescheduled(wire::BookingRescheduled {
         date: target.slot_date.to_string(),
         start_time: target.start_time.format("%H:%M").to_string(),
@@ -130,7 +177,7 @@ fn rescheduled(loaded: &Loaded, target: &SlotRow, seating: &Seating, party_size:
         party_size,
         price_per_person_cents: target.price_per_person_cents,
         total_cents,
-        deposit_cents: deposit_cents(total_cents, venue.deposit_percent, venue.currency),
+        deposit_cents,
         refund_due_cents: (booking.paid_cents - total_cents).max(0),
         hold_expires_at: booking.hold_expires_at.and_then(|at| event_data::timestamp(at.min(target.starts_at))),
         ..Default::default()
@@ -202,6 +249,32 @@ mod tests {
 
     fn slot_refused(loaded: &Loaded, refusal: Refusal) -> NoChange {
         NoChange::Refused(ChangeRefusal::Slot(loaded.target.as_ref().expect("a slot").key(), refusal))
+    }
+
+    #[test]
+    fn fewer_guests_in_the_same_slot_are_accepted_whatever_became_of_the_slot() {
+        let (mut loaded, request) = request(confirmed_booking(), 18, 1);
+        loaded.booking.paid_cents = 7000;
+        let slot = loaded.slot.as_mut().expect("a slot");
+        (slot.state, slot.price_per_person_cents, slot.capacity) = (crate::slots::row::SlotState::Closed, 9900, 1);
+        loaded.target.clone_from(&loaded.slot);
+        (loaded.venue.horizon_days, loaded.venue.notice_minutes, loaded.venue.deposit_percent) = (1, 600, 100);
+        let decision = decide(&loaded, &request, &occasion(START - 1)).expect("shrunk");
+        assert_sound(Some(&loaded.booking), &decision);
+        let booking = &decision.booking;
+        assert_eq!((booking.party_size, booking.price_per_person_cents, booking.total_cents), (1, 3500, 3500));
+        assert_eq!((booking.deposit_cents, booking.refund_due_cents), (1750, 3500), "no more than before");
+        let [freed] = &decision.seats[..] else { panic!("one change of seats") };
+        assert_eq!((freed.seats, freed.expects.is_none()), (-1, true));
+
+        let refused = |loaded: &Loaded| decide(loaded, &request, &occasion(10)).expect_err("refused");
+        loaded.venue.min_party_size = 2;
+        assert_eq!(refused(&loaded), slot_refused(&loaded, Refusal::PartyTooSmall { min_party_size: 2 }));
+        let elsewhere = Reschedule { start_time: slot_at(19).start_time.into(), ..request };
+        loaded.target = Some(sqlx::types::Json(slot_at(19)));
+        loaded.venue.min_party_size = 1;
+        let refused = decide(&loaded, &elsewhere, &occasion(10)).expect_err("another slot follows the rules");
+        assert_eq!(refused, slot_refused(&loaded, Refusal::TooFarAhead { horizon_days: 1 }));
     }
 
     #[test]

@@ -20,6 +20,7 @@ use super::{
     expire_holds,
     fixtures::{START, assert_sound, at, created, euro, pending_booking, seats_in, slot_at},
     load::Loaded,
+    reinstate,
     reschedule::{self, Reschedule},
 };
 use crate::{
@@ -49,6 +50,8 @@ enum Operation {
     },
     Complete,
     MarkNoShow,
+    /// Takes an ending back.
+    Reinstate,
     Expire,
     /// New time zone rules move the slots by this many minutes, and the booking is corrected.
     CorrectInstants(i64),
@@ -90,6 +93,7 @@ fn operations() -> impl Strategy<Value = Operation> {
         4 => (hour(), 1..=8).prop_map(|(hour, party_size)| Operation::Reschedule { hour, party_size }),
         1 => Just(Operation::Complete),
         1 => Just(Operation::MarkNoShow),
+        3 => Just(Operation::Reinstate),
         2 => Just(Operation::Expire),
         1 => (-90..90_i64).prop_map(Operation::CorrectInstants),
         2 => (hour(), 0..=10).prop_map(|(hour, seats)| Operation::TakeOtherSeats { hour, seats }),
@@ -130,6 +134,7 @@ impl Simulation {
             Operation::Reschedule { hour, party_size } => self.reschedule(*hour, *party_size, &occasion).ok(),
             Operation::Complete => self.end(&end::COMPLETED, &occasion),
             Operation::MarkNoShow => self.end(&end::NO_SHOW, &occasion),
+            Operation::Reinstate => reinstate::decide(loaded, None, &occasion).ok(),
             Operation::Expire => expire_holds::decide(loaded, &occasion),
             Operation::CorrectInstants(minutes) => {
                 for slot in self.slots.values_mut() {
@@ -242,7 +247,11 @@ impl Simulation {
 
     fn commit(&mut self, before: Option<&Booking>, decision: &Decision) {
         assert_sound(before, decision);
+        let was_live = before.is_none_or(is_live);
         self.loaded.booking = decision.booking.clone();
+        if was_live && !is_live(&self.loaded.booking) {
+            self.loaded.ended_at = Some(decision.occasion.at);
+        }
         self.events.extend(decision.events.iter().map(|event| event.stored.clone()));
         for SeatChange { slot, seats, expects, .. } in &decision.seats {
             let slot = self.slots.values_mut().find(|it| it.key() == *slot).expect("a slot");
@@ -284,6 +293,10 @@ impl Simulation {
         };
         assert_eq!(booking.refund_due_cents, (booking.paid_cents - keeps).max(0), "{booking:?}");
     }
+}
+
+fn is_live(booking: &Booking) -> bool {
+    matches!(booking.status, BookingStatus::Pending | BookingStatus::Confirmed)
 }
 
 proptest! {

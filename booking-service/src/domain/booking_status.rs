@@ -35,6 +35,10 @@ pub enum BookingChange {
     PayDeposit,
     /// A payment completes the deposit after the hold ran out: the seats are taken again if they are free.
     RetakeSeats,
+    /// The contact, wishes, notes or tags change, in any state.
+    Update,
+    /// The venue takes back a cancellation, a completion or a no-show.
+    Reinstate,
     /// Done only by the service: by newer time zone rules, the booking's local time is another instant.
     CorrectInstant,
 }
@@ -54,6 +58,9 @@ impl BookingStatus {
             (Self::Pending | Self::Confirmed, Change::Reschedule)
             // An expired booking may still take its seats again.
             | (Self::Pending | Self::Confirmed | Self::Expired, Change::CorrectInstant) => Some(self),
+            (any, Change::Update) => Some(any),
+            // PENDING if it was cancelled before it was confirmed.
+            (Self::Cancelled | Self::Completed | Self::NoShow, Change::Reinstate) => Some(Self::Confirmed),
             (Self::Confirmed, Change::Complete) => Some(Self::Completed),
             (Self::Confirmed, Change::MarkNoShow) => Some(Self::NoShow),
             _ => None,
@@ -96,6 +103,16 @@ pub enum ChangeRefusal {
     NotAllowed,
     HoldExpired,
     NotStarted,
+    /// The time in which a change can be taken back is over.
+    UndoTimeOver {
+        undo_minutes: i32,
+    },
+    /// The personal data of the booking was erased.
+    Erased,
+    /// The telephone number cannot be read with the venue's region.
+    Phone(super::PhoneFault),
+    /// The contact would have neither an e-mail address nor a telephone number.
+    Unreachable,
     /// The booking is a waitlist offer, and its customer already has an offer of the new slot.
     AlreadyOffered,
     /// The new slot cannot take the booking.
@@ -121,6 +138,13 @@ mod tests {
         for ended in BookingStatus::ALL.iter().copied().skip(2) {
             assert!(changes.iter().all(|change| ended.after(*change).is_none()), "{ended:?}");
         }
+    }
+
+    #[test]
+    fn an_ended_booking_can_be_reinstated_but_not_an_expired_one() {
+        use BookingStatus::{Cancelled, Completed, NoShow};
+        assert_eq!(BookingChange::Reinstate.allowed_from(), [Cancelled, Completed, NoShow]);
+        assert_eq!(BookingChange::Update.allowed_from(), BookingStatus::ALL);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::de::Error as _;
+use teppan_shared::contract::events::v1 as wire;
 
 use super::BookingStatus;
 use crate::bookings::event_data::{self, EventData, UnreadableEvent};
@@ -48,6 +49,10 @@ impl FollowUpStep {
                 (it.conversation_id, Some((it.customer_id, it.ends_at, it.time_zone, true)))
             }
             EventData::BookingInstantCorrected(it) => {
+                (it.conversation_id, Some((it.customer_id, it.ends_at, it.time_zone, true)))
+            }
+            // Unless it was completed, its follow-up was cancelled.
+            EventData::BookingReinstated(it) if it.previous_status() != wire::BookingStatus::Completed => {
                 (it.conversation_id, Some((it.customer_id, it.ends_at, it.time_zone, true)))
             }
             EventData::BookingCancelled(it) => (it.conversation_id, None),
@@ -116,6 +121,22 @@ mod tests {
                 .expect("an object")
                 .retain(|name, _| !["ends_at", "time_zone", "customer_id"].contains(&name.as_str()));
             assert_eq!(after(kind, &data), cancel, "{kind}");
+        }
+    }
+
+    #[test]
+    fn the_follow_up_of_a_reinstated_booking_is_scheduled_again_if_it_was_cancelled() {
+        for (previous, status, schedules) in [
+            ("NO_SHOW", "CONFIRMED", true),
+            ("CANCELLED", "CONFIRMED", true),
+            ("CANCELLED", "PENDING", false),
+            ("COMPLETED", "CONFIRMED", false),
+        ] {
+            let mut data = event(status);
+            data["previous_status"] = format!("BOOKING_STATUS_{previous}").into();
+            let step = after("reinstated", &data);
+            assert_eq!(matches!(step, Some(FollowUpStep::Schedule { .. })), schedules, "{previous}: {step:?}");
+            assert!(schedules || step.is_none(), "{previous}: {step:?}");
         }
     }
 

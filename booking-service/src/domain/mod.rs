@@ -62,6 +62,6 @@ pub use stripe_event::{
 pub use stripe_signature::{BadSignature, StripeSecrets, StripeSignature};
 pub use suggestion::{NearStart, StartWish, VenueStarts};
 pub use teppan_shared::{conversation_id::ConversationId, idempotency_key::IdempotencyKey, time_zone::TimeZone};
-pub use text::{Source, SpecialDaysReason, SpecialRequests};
-pub use venue::{Currency, NewVenue, VenueChange, VenueName, VenuePlace, VenueTags, range};
+pub use text::{Note, PartyNotes, Source, SpecialDaysReason, SpecialRequests, Tags, VenueNotes};
+pub use venue::{Currency, NewVenue, UNDO_MINUTES_DEFAULT, VenueChange, VenueName, VenuePlace, VenueTags, range};
 pub use waitlist::{JoinRefusal, NewWaitlistEntry, WaitlistEntryStatus};

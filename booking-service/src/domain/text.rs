@@ -39,6 +39,56 @@ impl SpecialDaysReason {
     }
 }
 
+/// A note of 1 to `MAX` characters. Personal data.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Note<const MAX: usize>(String);
+
+/// Notes by the venue about a booking.
+pub type VenueNotes = Note<1000>;
+/// Notes about the party of a booking.
+pub type PartyNotes = Note<200>;
+
+impl<const MAX: usize> Note<MAX> {
+    pub fn parse(raw: String) -> Result<Self, String> {
+        if raw.is_empty() || raw.chars().count() > MAX || raw.contains('\0') {
+            return Err(format!("must be at most {MAX} characters, none of them NUL"));
+        }
+        Ok(Self(raw))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The tags of a booking: at most 20 different ones of 1 to 50 characters each, in the given order. They may be personal
+/// data, although they should not.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Tags(Vec<String>);
+
+impl Tags {
+    /// Reads the tags, or returns the index and the fault of each wrong one; the index is `None` for too many.
+    pub fn parse(raw: &[String]) -> Result<Self, Vec<(Option<usize>, &'static str)>> {
+        const COUNT_MAX: usize = 20;
+        if raw.len() > COUNT_MAX {
+            return Err(vec![(None, "must have at most 20 entries")]);
+        }
+        let (mut tags, mut faults) = (Vec::with_capacity(raw.len()), Vec::new());
+        for (index, tag) in raw.iter().enumerate() {
+            match line(tag.trim(), 1..=50, "must be 1 to 50 characters") {
+                Ok(tag) if tags.contains(&tag) => faults.push((Some(index), "must not repeat an earlier one")),
+                Ok(tag) => tags.push(tag),
+                Err(fault) => faults.push((Some(index), fault)),
+            }
+        }
+        if faults.is_empty() { Ok(Self(tags)) } else { Err(faults) }
+    }
+
+    pub fn as_slice(&self) -> &[String] {
+        &self.0
+    }
+}
+
 /// Where a booking comes from, as given by the client: 1 to 50 characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source(String);
@@ -115,6 +165,24 @@ fn is_needed(before: Option<char>, c: char, after: Option<char>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn notes_are_counted_in_characters() {
+        assert!(PartyNotes::parse("席".repeat(200)).is_ok() && VenueNotes::parse("a\nb".repeat(250)).is_ok());
+        assert!(PartyNotes::parse("席".repeat(201)).is_err() && VenueNotes::parse("x".repeat(1001)).is_err());
+        assert!(PartyNotes::parse(String::new()).is_err() && PartyNotes::parse("a\0".to_owned()).is_err());
+    }
+
+    #[test]
+    fn tags_are_different_lines_and_every_wrong_one_is_reported() {
+        let parse = |tags: &[&str]| Tags::parse(&tags.iter().map(|tag| (*tag).to_owned()).collect::<Vec<_>>());
+        let read = parse(&[" birthday ", "VIP", "vip"]).unwrap_or_default();
+        assert_eq!(read.as_slice(), ["birthday", "VIP", "vip"]);
+        let faults = parse(&["a", "", "a ", "b\nc", &"x".repeat(51)]).err().unwrap_or_default();
+        assert_eq!(faults.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [Some(1), Some(2), Some(3), Some(4)]);
+        assert_eq!(parse(&["a"; 21]).err().unwrap_or_default()[0].0, None);
+        assert!(parse(&[]).is_ok());
+    }
 
     #[test]
     fn special_requests_are_counted_in_characters() {

@@ -115,6 +115,7 @@ pub struct NewVenue {
     pub full_refund_hours: i32,
     pub late_refund_percent: i32,
     pub waitlist_hold_minutes: i32,
+    pub undo_minutes: i32,
     /// `None`: the region of the time zone's country.
     pub phone_region: Option<PhoneRegion>,
     pub tags: VenueTags,
@@ -136,10 +137,14 @@ pub struct VenueChange {
     pub full_refund_hours: Option<i32>,
     pub late_refund_percent: Option<i32>,
     pub waitlist_hold_minutes: Option<i32>,
+    pub undo_minutes: Option<i32>,
     pub phone_region: Option<PhoneRegion>,
     pub tags: Option<VenueTags>,
     pub place: Option<VenuePlace>,
 }
+
+/// The time for taking back a cancellation, a completion or a no-show, if a request for a venue gives none.
+pub const UNDO_MINUTES_DEFAULT: i32 = 60;
 
 /// The ranges of a venue's figures, as documented in the API.
 pub mod range {
@@ -149,6 +154,7 @@ pub mod range {
     pub const NOTICE_MINUTES: RangeInclusive<i32> = 0..=43_200;
     pub const HORIZON_DAYS: RangeInclusive<i32> = 1..=730;
     pub const HOLD_MINUTES: RangeInclusive<i32> = 1..=43_200;
+    pub const UNDO_MINUTES: RangeInclusive<i32> = 0..=43_200;
     pub const PERCENT: RangeInclusive<i32> = 0..=100;
     pub const REFUND_HOURS: RangeInclusive<i32> = 0..=8760;
 }

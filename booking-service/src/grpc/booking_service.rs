@@ -7,8 +7,9 @@ use teppan_shared::{
         ConfirmBookingRequest, ConfirmBookingResponse, CreateBookingRequest, CreateBookingResponse, GetBookingRequest,
         GetBookingResponse, JoinWaitlistRequest, JoinWaitlistResponse, LeaveWaitlistRequest, LeaveWaitlistResponse,
         ListBookingsRequest, ListBookingsResponse, ListWaitlistRequest, ListWaitlistResponse, MarkNoShowRequest,
-        MarkNoShowResponse, RescheduleBookingRequest, RescheduleBookingResponse, StreamBookingEventsRequest,
-        StreamBookingEventsResponse, SuggestSlotsRequest, SuggestSlotsResponse, booking_service_server::BookingService,
+        MarkNoShowResponse, ReinstateBookingRequest, ReinstateBookingResponse, RescheduleBookingRequest,
+        RescheduleBookingResponse, StreamBookingEventsRequest, StreamBookingEventsResponse, SuggestSlotsRequest,
+        SuggestSlotsResponse, UpdateBookingRequest, UpdateBookingResponse, booking_service_server::BookingService,
     },
     server::Bounds,
     server::answer,
@@ -18,7 +19,7 @@ use tonic::{Request, Response, Status, codegen::BoxStream};
 use super::{
     Grpc, cancel_booking, change_booking, create_booking, encode, encode_waitlist_entry::waitlist_entry, get_booking,
     join_waitlist, leave_waitlist, list_bookings, list_waitlist, reschedule_booking, status, stream_booking_events,
-    suggest_slots,
+    suggest_slots, update_booking,
 };
 
 #[tonic::async_trait]
@@ -111,6 +112,27 @@ impl BookingService for Grpc {
         let booking =
             self.bookings.mark_no_show(&target).await.map_err(|error| status::change_booking(&error, &target))?;
         Ok(Response::new(MarkNoShowResponse { booking: Some(encode::changed(booking, target.validate_only)) }))
+    }
+
+    async fn update_booking(
+        &self,
+        request: Request<UpdateBookingRequest>,
+    ) -> Result<Response<UpdateBookingResponse>, Status> {
+        let (target, change) = update_booking::decode(request.into_inner())?;
+        let booking = self.bookings.update_booking(&target, &change).await;
+        let booking = booking.map_err(|error| status::change_booking(&error, &target))?;
+        Ok(Response::new(UpdateBookingResponse { booking: Some(encode::changed(booking, target.validate_only)) }))
+    }
+
+    async fn reinstate_booking(
+        &self,
+        request: Request<ReinstateBookingRequest>,
+    ) -> Result<Response<ReinstateBookingResponse>, Status> {
+        let request = request.into_inner();
+        let target = change_booking::decode(&request.booking_id, request.etag, request.validate_only)?;
+        let booking =
+            self.bookings.reinstate_booking(&target).await.map_err(|error| status::change_booking(&error, &target))?;
+        Ok(Response::new(ReinstateBookingResponse { booking: Some(encode::changed(booking, target.validate_only)) }))
     }
 
     async fn join_waitlist(

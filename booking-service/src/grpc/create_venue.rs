@@ -4,7 +4,8 @@ use teppan_shared::{contract::booking::v1::CreateVenueRequest, status::Violation
 use tonic::Status;
 
 use crate::domain::{
-    Currency, IdempotencyKey, NewVenue, PhoneRegion, TimeZone, VenueName, VenuePlace, VenueTags, range,
+    Currency, IdempotencyKey, NewVenue, PhoneRegion, TimeZone, UNDO_MINUTES_DEFAULT, VenueName, VenuePlace, VenueTags,
+    range,
 };
 
 /// Decodes the request, or returns every violation. The API documents the ranges and defaults.
@@ -34,6 +35,7 @@ pub fn decode(request: CreateVenueRequest) -> Result<NewVenue, Status> {
     let full_refund_hours = figure("full_refund_hours", request.full_refund_hours, 24, range::REFUND_HOURS);
     let late_refund_percent = figure("late_refund_percent", request.late_refund_percent, 50, range::PERCENT);
     let waitlist_hold_minutes = figure("waitlist_hold_minutes", request.waitlist_hold_minutes, 30, range::HOLD_MINUTES);
+    let undo_minutes = figure("undo_minutes", request.undo_minutes, UNDO_MINUTES_DEFAULT, range::UNDO_MINUTES);
     if max_party_size < min_party_size {
         violations.add("max_party_size", "must not be less than min_party_size");
     }
@@ -58,6 +60,7 @@ pub fn decode(request: CreateVenueRequest) -> Result<NewVenue, Status> {
         full_refund_hours,
         late_refund_percent,
         waitlist_hold_minutes,
+        undo_minutes,
         phone_region,
         tags,
         place,

@@ -16,7 +16,10 @@ use crate::{
 
 pub fn booking(open: OpenBooking) -> wire::Booking {
     let OpenBooking { booking, details } = open;
-    let (contact, special_requests) = details.map(|it| (it.contact, it.special_requests)).unzip();
+    let (contact, special_requests, venue_notes, party_notes, tags) = match details {
+        Some(it) => (Some(it.contact), it.special_requests, it.venue_notes, it.party_notes, it.tags),
+        None => Default::default(),
+    };
     let deposit_due_cents = booking.deposit_due_cents();
     wire::Booking {
         booking_id: booking.booking_id.to_string(),
@@ -40,7 +43,10 @@ pub fn booking(open: OpenBooking) -> wire::Booking {
         updated_at: Some(timestamp(booking.updated_at)),
         customer_id: booking.customer_id.to_string(),
         conversation_id: booking.conversation_id,
-        special_requests: special_requests.flatten().unwrap_or_default(),
+        special_requests: special_requests.unwrap_or_default(),
+        venue_notes: venue_notes.unwrap_or_default(),
+        party_notes: party_notes.unwrap_or_default(),
+        tags,
         contact: contact.map(self::contact),
         erased_at: booking.erased_at.map(timestamp),
         source: booking.source,
@@ -89,6 +95,7 @@ pub fn venue(venue: Venue) -> wire::Venue {
         full_refund_hours: venue.full_refund_hours,
         late_refund_percent: venue.late_refund_percent,
         waitlist_hold_minutes: venue.waitlist_hold_minutes,
+        undo_minutes: venue.undo_minutes,
         phone_region: venue.phone_region,
         tags: venue.tags,
         place: venue.place,

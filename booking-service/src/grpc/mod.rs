@@ -35,6 +35,7 @@ mod special_days;
 mod status;
 mod stream_booking_events;
 mod suggest_slots;
+mod update_booking;
 mod update_customer;
 mod update_mask;
 mod update_slot;

@@ -94,6 +94,20 @@ pub fn change_booking(error: &ChangeBookingError, target: &BookingTarget) -> Sta
                 let message = "The booking has not started: call again after its start, or cancel it.";
                 change_refused("BOOKING_NOT_STARTED", message, &booking_id, *status)
             }
+            ChangeRefusal::UndoTimeOver { undo_minutes } => {
+                let message = "The venue's undo_minutes are over: make a new booking.";
+                failure_of_change("UNDO_TIME_OVER", message, &booking_id, *status)
+                    .with("undo_minutes", undo_minutes)
+                    .into()
+            }
+            ChangeRefusal::Erased => {
+                let message = "The personal data of the booking was erased, and it gets none again.";
+                change_refused("BOOKING_ERASED", message, &booking_id, *status)
+            }
+            ChangeRefusal::Phone(fault) => violation("booking.contact.phone", fault),
+            ChangeRefusal::Unreachable => {
+                violation("booking.contact", "must have an e-mail address or a telephone number after the change")
+            }
             ChangeRefusal::AlreadyOffered => {
                 let message = "The customer already has an offer of the new slot: accept or leave that offer first.";
                 change_refused("SLOT_ALREADY_OFFERED", message, &booking_id, *status)
@@ -107,9 +121,18 @@ pub fn change_booking(error: &ChangeBookingError, target: &BookingTarget) -> Sta
 }
 
 fn change_refused(reason: &'static str, message: &str, booking_id: &str, status: BookingStatus) -> Status {
+    failure_of_change(reason, message, booking_id, status).into()
+}
+
+fn failure_of_change(reason: &'static str, message: &str, booking_id: &str, status: BookingStatus) -> Failure {
     Failure::precondition(reason, format!("bookings/{booking_id}"), message)
         .with("status", wire::BookingStatus::from(status).as_str_name())
-        .into()
+}
+
+fn violation(field: &str, description: impl std::fmt::Display) -> Status {
+    let mut violations = Violations::default();
+    violations.add(field, description);
+    violations.into_status()
 }
 
 /// The reason and the message when the booking's state does not allow a change.
@@ -121,7 +144,8 @@ fn not_allowed(change: BookingChange) -> (&'static str, &'static str) {
         ),
         BookingChange::Cancel => (
             "BOOKING_NOT_CANCELLABLE",
-            "Only a PENDING or CONFIRMED booking that has not started can be cancelled: read it again.",
+            "Only a PENDING or CONFIRMED booking that has not started (for the venue: not ended) can be cancelled: read \
+             it again.",
         ),
         BookingChange::Reschedule => (
             "BOOKING_NOT_RESCHEDULABLE",
@@ -139,6 +163,12 @@ fn not_allowed(change: BookingChange) -> (&'static str, &'static str) {
         BookingChange::PayDeposit | BookingChange::RetakeSeats => {
             ("BOOKING_NOT_CONFIRMABLE", "Only a booking that waits for its deposit is confirmed by a payment.")
         }
+        BookingChange::Update => ("BOOKING_NOT_UPDATABLE", "The booking cannot be changed: read it again."),
+        BookingChange::Reinstate => (
+            "BOOKING_NOT_REINSTATABLE",
+            "Only a CANCELLED, COMPLETED or NO_SHOW booking is reinstated, and one that was never confirmed only before \
+             its start and if it was no offer: make a new booking.",
+        ),
         BookingChange::CorrectInstant => {
             ("BOOKING_NOT_CORRECTABLE", "Only a booking that can still take place is corrected.")
         }

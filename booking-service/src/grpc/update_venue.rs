@@ -64,6 +64,7 @@ fn set(path: &str, venue: &Venue, change: &mut VenueChange, violations: &mut Vio
         "waitlist_hold_minutes" => {
             change.waitlist_hold_minutes = figure(venue.waitlist_hold_minutes, range::HOLD_MINUTES);
         }
+        "undo_minutes" => change.undo_minutes = figure(venue.undo_minutes, range::UNDO_MINUTES),
         "phone_region" => change.phone_region = violations.check(&field, PhoneRegion::parse(&venue.phone_region)),
         "tags" => change.tags = violations.check(&field, VenueTags::parse(&venue.tags)),
         "place" => change.place = violations.check(&field, VenuePlace::parse(&venue.place)),

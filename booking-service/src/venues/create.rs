@@ -1,7 +1,7 @@
 use teppan_shared::{fingerprint::optional, postgres::DatabaseError, sealing::Hashes, time_zone::Rules};
 
 use crate::{
-    domain::{NewVenue, PhoneRegion, VenueId},
+    domain::{NewVenue, PhoneRegion, UNDO_MINUTES_DEFAULT, VenueId},
     venues::Venues,
     venues::get::Venue,
 };
@@ -64,6 +64,9 @@ impl Venues {
             new.waitlist_hold_minutes,
         ]
         .map(i32::to_be_bytes);
+        // Requests without the field have the fingerprint that replicas of 0.1.0 compute.
+        let undo_minutes = (new.undo_minutes != UNDO_MINUTES_DEFAULT).then(|| new.undo_minutes.to_be_bytes());
+        let phone_region = optional(new.phone_region.map(|region| region.to_string()));
         let fields = [
             b"CreateVenue".as_slice(),
             new.name.as_str().as_bytes(),
@@ -71,13 +74,14 @@ impl Venues {
             new.currency.code().as_bytes(),
             figures.as_flattened(),
             // As given, without the default: the setting of the default may change before the call is repeated.
-            &optional(new.phone_region.map(|region| region.to_string())),
+            &phone_region,
         ];
         // Only what is given: requests without them have the fingerprints that earlier versions have stored.
         let tags = new.tags.as_slice().iter().map(String::as_bytes);
         let place = Some(new.place.as_str()).filter(|place| !place.is_empty());
         let place = place.iter().flat_map(|place| [b"place".as_slice(), place.as_bytes()]);
-        self.fingerprint.hash(fields.into_iter().chain(tags).chain(place))
+        let undo_minutes = undo_minutes.iter().flat_map(|minutes| [b"undo".as_slice(), minutes]);
+        self.fingerprint.hash(fields.into_iter().chain(tags).chain(place).chain(undo_minutes))
     }
 
     /// The phone region of a new venue: the given one, that of its time zone, or the service's default.
@@ -124,6 +128,7 @@ impl Venues {
                     Rules::in_force().version().as_str(),
                     new.tags.as_slice(),
                     new.place.as_str(),
+                    new.undo_minutes,
                 )
             })
             .await?;
@@ -141,6 +146,7 @@ impl Venues {
             full_refund_hours: row.full_refund_hours,
             late_refund_percent: row.late_refund_percent,
             waitlist_hold_minutes: row.waitlist_hold_minutes,
+            undo_minutes: row.undo_minutes,
             phone_region: row.phone_region,
             tags: row.tags,
             place: row.place,

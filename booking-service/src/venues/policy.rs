@@ -21,6 +21,7 @@ pub struct VenuePolicy {
     pub deposit_percent: i32,
     pub full_refund_hours: i32,
     pub late_refund_percent: i32,
+    pub undo_minutes: i32,
 }
 
 impl VenuePolicy {

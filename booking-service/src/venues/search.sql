@@ -26,7 +26,8 @@ SELECT
     min_party_size AS "min_party_size!", max_party_size AS "max_party_size!", notice_minutes AS "notice_minutes!",
     horizon_days AS "horizon_days!", hold_minutes AS "hold_minutes!", deposit_percent AS "deposit_percent!",
     full_refund_hours AS "full_refund_hours!", late_refund_percent AS "late_refund_percent!",
-    waitlist_hold_minutes AS "waitlist_hold_minutes!", phone_region AS "phone_region!", tags AS "tags!",
+    waitlist_hold_minutes AS "waitlist_hold_minutes!", undo_minutes AS "undo_minutes!",
+    phone_region AS "phone_region!", tags AS "tags!",
     place AS "place!", version AS "version!", created_at AS "created_at!", updated_at AS "updated_at!"
 FROM found
 WHERE (created_at, venue_id) > ($1, $2)

@@ -104,6 +104,7 @@ impl Venues {
                     Rules::in_force().version().as_str(),
                     change.tags.as_ref().map(VenueTags::as_slice),
                     change.place.as_ref().map(VenuePlace::as_str),
+                    change.undo_minutes,
                 )
             })
             .await
@@ -141,6 +142,7 @@ struct VenueRow {
     full_refund_hours: i32,
     late_refund_percent: i32,
     waitlist_hold_minutes: i32,
+    undo_minutes: i32,
     phone_region: String,
     tags: Vec<String>,
     place: String,
@@ -188,6 +190,7 @@ impl VenueRow {
             full_refund_hours: self.full_refund_hours,
             late_refund_percent: self.late_refund_percent,
             waitlist_hold_minutes: self.waitlist_hold_minutes,
+            undo_minutes: self.undo_minutes,
             phone_region: self.phone_region,
             tags: self.tags,
             place: self.place,

@@ -14,7 +14,10 @@ use prost_types::{DescriptorProto, FileDescriptorSet, field_descriptor_proto::Ty
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::{contract, conversation_id::ConversationId};
+use crate::{
+    contract,
+    conversation_id::{ConversationId, is_loggable},
+};
 
 /// The most ids of one kind in a line: the number of entries of the largest page.
 const PER_KIND_MAX: usize = 1000;
@@ -27,7 +30,8 @@ enum Form {
 }
 
 /// The fields with ids, and their form. A customer's `user_id` is left out, because on WhatsApp it is a telephone
-/// number. Idempotency keys, claim tokens and confirmation codes are left out, because they authorise actions.
+/// number; so is the id of a conversation that has the characters of an address. Idempotency keys, claim tokens and
+/// confirmation codes are left out, because they authorise actions.
 const ID_FIELDS: [(&str, Form); 20] = [
     ("booking_id", Form::Uuid),
     ("conversation_id", Form::ConversationId),
@@ -76,7 +80,7 @@ impl Form {
             Self::Uuid => Uuid::try_parse_ascii(bytes).ok().map(|id| id.to_string()),
             Self::ConversationId => {
                 let id = str::from_utf8(bytes).ok()?;
-                ConversationId::parse(id.to_owned()).ok().map(|id| id.to_string())
+                ConversationId::parse(id.to_owned()).ok().filter(|id| is_loggable(id.as_str())).map(|id| id.to_string())
             }
         }
     }
@@ -235,6 +239,21 @@ mod tests {
         let retry = RetryDeadLettersRequest { selection: Some(selection) };
         let found = found("teppan.booking.v1.OutboxService/RetryDeadLetters", &retry, &());
         assert_eq!(found, format!(r#"{{"dead_letter_id":["{ID}"]}}"#));
+    }
+
+    #[test]
+    fn ids_of_conversations_that_may_be_addresses_are_left_out() {
+        for address in ["whatsapp:+4915112345678", "ada@example.org", "https://chat.example.org/ada"] {
+            let request = StoreMessageRequest {
+                conversation_id: address.to_owned(),
+                message_id: ID.to_owned(),
+                ..Default::default()
+            };
+            assert_eq!(
+                found("teppan.conversation.v1.ConversationService/StoreMessage", &request, &()),
+                format!(r#"{{"message_id":["{ID}"]}}"#)
+            );
+        }
     }
 
     #[test]

@@ -209,6 +209,8 @@ const TABLE: &[(&str, Methods)] = {
                 ("RescheduleBooking", only(Orchestrator), Change),
                 ("CompleteBooking", only(Venue), Change),
                 ("MarkNoShow", only(Venue), Change),
+                ("UpdateBooking", any_of(&[Orchestrator, Venue]), Change),
+                ("ReinstateBooking", only(Venue), Change),
                 ("JoinWaitlist", only(Orchestrator), Change),
                 ("LeaveWaitlist", only(Orchestrator), Change),
                 ("ListWaitlist", any_of(&[Orchestrator, Venue]), PersonalData),

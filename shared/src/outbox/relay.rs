@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     backoff::jittered,
+    conversation_id::is_loggable,
     error_chain::error_chain,
     postgres::DatabaseError,
     read_error::ReadError,
@@ -103,6 +104,8 @@ impl<D: Destination> Relay<D> {
                 Ok(true) => return,
                 Ok(false) => {}
                 Err(error) => {
+                    // The id of a conversation may be an address, so personal data.
+                    let aggregate_id = is_loggable(&aggregate_id).then_some(&*aggregate_id);
                     tracing::warn!(aggregate_id, error = error_chain(&error), "inline delivery failed");
                 }
             }

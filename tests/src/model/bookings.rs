@@ -140,13 +140,16 @@ impl Model {
             Target::Reached(proto) => return Ok(Reply::Booking(proto)),
             Target::Open(n, proto) => (n, proto),
         };
-        if !self.bookings[n].live() || begun(&proto, self.now) {
-            return Err(rules::not_in(&proto, "BOOKING_NOT_CANCELLABLE"));
-        }
         let by = match request.cancelled_by() {
             CancellationInitiator::Venue => CancellationInitiator::Venue,
             _ => CancellationInitiator::Customer,
         };
+        // The venue cancels until the visit ends.
+        let until = if by == CancellationInitiator::Venue { &proto.ends_at } else { &proto.starts_at };
+        let is_over = until.as_ref().is_some_and(|until| moment(until) <= self.now);
+        if !self.bookings[n].live() || is_over {
+            return Err(rules::not_in(&proto, "BOOKING_NOT_CANCELLABLE"));
+        }
         let now = self.now;
         let venue = &self.venues[self.venue(&proto.venue_id).unwrap_or_default()];
         let kept = rules::kept_on_cancellation(&venue.proto, &proto, self.bookings[n].disputed_cents, by, now);
@@ -188,11 +191,24 @@ impl Model {
         }
         let (slot, party_size) = wanted(&proto);
         let wish = Wish { venue_id: &proto.venue_id, slot, party_size, but: Some(n) };
-        if let Some(refused) = self.refused(wish) {
-            return Err(refused);
-        }
+        // Fewer guests in the same slot are always accepted, at the booking's own price.
+        let smaller = slot == (date(&proto.date), time(&proto.start_time)) && party_size < proto.party_size;
         let mut moved = proto.clone();
-        let starts_at = self.priced(&mut moved, wish);
+        let starts_at = if smaller {
+            let venue = &self.venues[self.venue(&proto.venue_id).unwrap_or_default()];
+            if party_size < venue.proto.min_party_size {
+                return Err(Refused::precondition("PARTY_TOO_SMALL"));
+            }
+            moved.party_size = party_size;
+            moved.total_cents = proto.price_per_person_cents * i64::from(party_size);
+            moved.deposit_cents = deposit(moved.total_cents, venue.proto.deposit_percent).min(proto.deposit_cents);
+            proto.starts_at.as_ref().map(moment).unwrap_or_default()
+        } else {
+            if let Some(refused) = self.refused(wish) {
+                return Err(refused);
+            }
+            self.priced(&mut moved, wish)
+        };
         if request.expected_total_cents.is_some_and(|cents| cents != moved.total_cents) {
             return Err(Refused::precondition("PRICE_CHANGED").with("total_cents", moved.total_cents));
         }

@@ -5,14 +5,16 @@ mod failures;
 mod notifications;
 mod previews;
 mod refunds;
+mod reinstating;
 mod rescheduling;
 mod states;
 mod storm;
+mod updating;
 
 use sqlx::AssertSqlSafe;
 use teppan_shared::contract::booking::v1::{
     Booking as Made, CancelBookingRequest, CompleteBookingRequest, ConfirmBookingRequest, MarkNoShowRequest,
-    RescheduleBookingRequest, SchedulePeriod, SetWeeklyScheduleRequest,
+    ReinstateBookingRequest, RescheduleBookingRequest, SchedulePeriod, SetWeeklyScheduleRequest,
 };
 use teppan_tests::{
     clients::BookingClients,
@@ -151,6 +153,7 @@ pub enum Change {
     Resize(i32),
     Complete,
     NoShow,
+    Reinstate,
 }
 
 pub async fn act(clients: &BookingClients, change: Change, booking_id: &str, etag: &str) -> Result<Made, Status> {
@@ -191,6 +194,10 @@ pub async fn act(clients: &BookingClients, change: Change, booking_id: &str, eta
                 .await?
                 .into_inner()
                 .booking
+        }
+        Change::Reinstate => {
+            let request = ReinstateBookingRequest { booking_id, etag, validate_only: false };
+            bookings.reinstate_booking(request).await?.into_inner().booking
         }
     };
     Ok(booking.expect("the booking"))

@@ -57,6 +57,34 @@ async fn a_booking_that_grows_in_its_slot_keeps_the_seats_it_has() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn fewer_guests_are_accepted_inside_the_notice_in_a_closed_slot_and_beyond_the_horizon() {
+    let fixture = VenueFixture::without_deposit(10).await;
+    let made = fixture.book(4).await;
+    fixture
+        .sql("UPDATE venues SET notice_minutes = 43200, horizon_days = 1, max_party_size = 2, min_party_size = 2")
+        .await;
+    for state in ["CLOSED", "UNSCHEDULED"] {
+        fixture.sql(format!("UPDATE slots SET state = '{state}', price_per_person_cents = 9900")).await;
+        let party_size = if state == "CLOSED" { 3 } else { 2 };
+        let shrunk = fixture.act(Change::Resize(party_size), &made.booking_id).await.expect("fewer guests");
+        assert_eq!((shrunk.party_size, shrunk.price_per_person_cents), (party_size, 3500), "{state}");
+        assert_eq!(shrunk.total_cents, 3500 * i64::from(party_size));
+        let again = fixture.act(Change::Resize(party_size), &made.booking_id).await.expect("the target state");
+        assert_eq!(again.version, shrunk.version);
+    }
+    let before = fixture.service.written().await;
+    let refused = fixture.act(Change::Resize(3), &made.booking_id).await.expect_err("more guests");
+    assert_eq!(refusal(&refused, "").0, "PARTY_TOO_LARGE");
+    let refused = fixture.act(Change::Resize(1), &made.booking_id).await.expect_err("too few");
+    assert_eq!(refusal(&refused, "").0, "PARTY_TOO_SMALL");
+    let refused = fixture.act(Change::Move("19:00"), &made.booking_id).await.expect_err("another slot");
+    assert_eq!(refusal(&refused, "").0, "TOO_FAR_AHEAD");
+    assert_eq!(fixture.service.written().await, before);
+    assert_eq!(fixture.service.scalar::<i64>("SELECT sum(reserved) FROM slots").await, 2);
+    fixture.assert_consistent().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rescheduling_is_refused_for_the_same_reasons_as_a_new_booking() {
     let fixture = VenueFixture::without_deposit(10).await;
     let made = fixture.book(4).await;

@@ -4,9 +4,10 @@ mod metadata;
 use chrono::{TimeDelta, Utc};
 use futures::future::join_all;
 use teppan_shared::contract::conversation::v1::{
-    Channel, Conversation as WireConversation, ConversationStatus, Emotion, GetConversationRequest,
-    ListMessagesRequest, Message, StoreMessageRequest,
+    Channel, Conversation as WireConversation, ConversationStatus, DeleteConversationRequest, Emotion, FollowUpTrigger,
+    GetConversationRequest, ListMessagesRequest, Message, ScheduleFollowUpRequest, StoreMessageRequest,
 };
+use teppan_shared::conversation_id::ConversationId;
 use teppan_shared::wire::Timestamp;
 use teppan_tests::{
     fixtures,
@@ -177,6 +178,50 @@ async fn text_and_metadata_of_a_message_are_stored_encrypted() {
     for secret in ["Mina", "mina@example.org"] {
         assert!(!everything.contains(secret), "{secret} is stored unencrypted");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_with_200_characters_and_every_mark_of_a_uri_is_stored_listed_and_deleted() {
+    let service = Conversation::start().await.ready().await;
+    let marks = "whatsapp:+4930123456-._~:/?#[]@!$&'()*+,;=%";
+    let chat = format!("{marks:x<200}");
+    store(&service, fixtures::message(&chat, "Is there a table?")).await;
+    let follow_up = ScheduleFollowUpRequest {
+        idempotency_key: "a key".to_owned(),
+        conversation_id: chat.clone(),
+        trigger: FollowUpTrigger::Custom.into(),
+        content: "Was it good?".to_owned(),
+        due_at: Some(teppan_shared::wire::timestamp(Utc::now() + TimeDelta::hours(1))),
+        time_zone: "Europe/Berlin".to_owned(),
+        ..ScheduleFollowUpRequest::default()
+    };
+    let mut follow_ups = service.follow_ups.clone();
+    follow_ups.schedule_follow_up(follow_up).await.expect("scheduled");
+    let list = ListMessagesRequest { conversation_id: chat.clone(), ..Default::default() };
+    assert_eq!(messages(&service, list).await[0].conversation_id, chat);
+    let delete = DeleteConversationRequest { conversation_id: chat };
+    let deleted = service.client.clone().delete_conversation(delete).await.expect("deleted").into_inner();
+    assert_eq!((deleted.messages_deleted, deleted.follow_ups_deleted), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_schema_allows_the_same_characters_in_ids_of_conversations_as_the_contract() {
+    let service = Conversation::start().await.ready().await;
+    // The characters that both constraints allow.
+    let allowed: String = service
+        .scalar(
+            "WITH forms AS (
+                 SELECT replace(substring(pg_get_constraintdef(oid) FROM '\\[.*\\]'), '''''', '''') AS forbidden
+                 FROM pg_constraint WHERE conname IN ('conversation_id_form', 'follow_up_conversation_id_form')
+             )
+             SELECT string_agg(chr(n), '' ORDER BY n)
+             FROM generate_series(1, 300) n
+             WHERE (SELECT count(*) FROM forms) = 2
+               AND NOT EXISTS (SELECT FROM forms WHERE chr(n) COLLATE \"C\" ~ forbidden)",
+        )
+        .await;
+    let parsed = (1..=300).filter_map(char::from_u32).filter(|c| ConversationId::parse(c.to_string()).is_ok());
+    assert_eq!(allowed, parsed.collect::<String>());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,12 +1,16 @@
 //! Calls with canaries in every field that has personal data: accepted, repeated, refused and invalid ones.
 
-use prost_types::{Struct, Value, value::Kind};
+use prost_types::{FieldMask, Struct, Value, value::Kind};
 use teppan_shared::contract::{
-    booking::v1::{Contact, CreateBookingRequest, FindCustomerRequest, JoinWaitlistRequest, MergeCustomersRequest},
+    booking::v1::{
+        Booking, Contact, CreateBookingRequest, FindCustomerRequest, JoinWaitlistRequest, MergeCustomersRequest,
+        UpdateBookingRequest,
+    },
     conversation::v1::{
-        Attachment, ClaimDueFollowUpsRequest, CompleteFollowUpRequest, Emotion, FollowUpTrigger, ListFollowUpsRequest,
-        ListMessagesRequest, Part, RedactMessageRequest, Role, ScheduleFollowUpRequest, SetSummaryRequest,
-        StoreMessageRequest, ToolCall, ToolResult, part,
+        Attachment, ClaimDueFollowUpsRequest, CompleteFollowUpRequest, Emotion, EscalateConversationRequest,
+        EscalationReason, FollowUpTrigger, GetConversationRequest, ListFollowUpsRequest, ListMessagesRequest, Part,
+        RedactMessageRequest, Role, ScheduleFollowUpRequest, SetSummaryRequest, StoreMessageRequest, ToolCall,
+        ToolResult, part,
     },
 };
 use teppan_tests::{
@@ -20,6 +24,8 @@ use super::{canaries::Canaries, stack::Stack};
 
 /// Ids of conversations are in clear.
 pub const CHAT: &str = "leaks-conversation-7f3a91";
+/// An address as an id is stored and published in clear, and not logged.
+pub const ADDRESS: &str = "mailto:leaks+7f3a92@example.org";
 
 /// Every error is looked at.
 struct Errors(Vec<(&'static str, String)>);
@@ -42,6 +48,7 @@ pub async fn make(stack: &Stack, canaries: &Canaries) -> Vec<(&'static str, Stri
     bookings(stack, canaries, &mut errors).await;
     messages(stack, canaries, &mut errors).await;
     follow_ups(stack, canaries, &mut errors).await;
+    of_an_address(stack, &mut errors).await;
     assert!(errors.0.len() >= 7, "calls were refused: {:?}", errors.0);
     errors.0
 }
@@ -73,6 +80,22 @@ async fn bookings(stack: &Stack, canaries: &Canaries, errors: &mut Errors) {
         ..full
     };
     assert!(errors.keep(clients.bookings.create_booking(invalid).await).is_none(), "it is invalid");
+    let update = UpdateBookingRequest {
+        booking: Some(Booking {
+            booking_id: booked.booking.clone().expect("the booking").booking_id,
+            contact: Some(contact.clone()),
+            special_requests: canaries.text("updated wish"),
+            venue_notes: canaries.text("venue notes"),
+            party_notes: canaries.text("party notes"),
+            tags: vec![canaries.text("tag")],
+            ..Booking::default()
+        }),
+        update_mask: Some(FieldMask {
+            paths: ["special_requests", "venue_notes", "party_notes", "tags"].map(str::to_owned).to_vec(),
+        }),
+        ..UpdateBookingRequest::default()
+    };
+    errors.keep(clients.bookings.update_booking(update).await).expect("updated");
     let wish = JoinWaitlistRequest {
         idempotency_key: Uuid::now_v7().to_string(),
         venue_id: venue,
@@ -211,6 +234,25 @@ async fn follow_ups(stack: &Stack, canaries: &Canaries, errors: &mut Errors) {
     }
     let list = ListFollowUpsRequest { conversation_id: CHAT.to_owned(), ..ListFollowUpsRequest::default() };
     errors.keep(client.list_follow_ups(list).await).expect("listed");
+}
+
+/// Calls about a conversation whose id is an address.
+async fn of_an_address(stack: &Stack, errors: &mut Errors) {
+    let mut conversations = clients::conversations(stack.conversation.grpc);
+    let message = fixtures::message(ADDRESS, "Hello");
+    errors.keep(conversations.store_message(message).await).expect("stored");
+    let escalate = EscalateConversationRequest {
+        conversation_id: ADDRESS.to_owned(),
+        reason: EscalationReason::CustomerRequest.into(),
+        ..EscalateConversationRequest::default()
+    };
+    errors.keep(conversations.escalate_conversation(escalate).await).expect("escalated");
+    let none = GetConversationRequest { conversation_id: format!("{ADDRESS}?none") };
+    assert!(errors.keep(conversations.get_conversation(none).await).is_none(), "there is none");
+    let mut clients = BookingClients::new(stack.booking.grpc);
+    let venue = fixtures::firm_venue(&mut clients, 2).await.expect("a venue").venue_id;
+    let booking = CreateBookingRequest { conversation_id: ADDRESS.to_owned(), ..fixtures::booking(&venue, 2) };
+    errors.keep(clients.bookings.create_booking(booking).await).expect("booked");
 }
 
 /// A time zone in which it is about noon.

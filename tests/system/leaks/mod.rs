@@ -40,6 +40,15 @@ async fn personal_data_is_nowhere_in_clear() {
     // The search finds what is there: ids of conversations are documented to be in clear.
     let all: Vec<_> = files(home.path()).into_iter().map(|file| fs::read(file).expect("readable")).collect();
     assert!(all.iter().any(|bytes| canaries::contains(bytes, calls::CHAT.as_bytes())), "the files are those in use");
+    assert!(all.iter().any(|bytes| canaries::contains(bytes, calls::ADDRESS.as_bytes())), "it is stored");
+    let is_logged = |id: &str| {
+        files(logs.path()).iter().any(|file| canaries::contains(&fs::read(file).expect("readable"), id.as_bytes()))
+    };
+    assert!(is_logged(calls::CHAT), "the audit log has opaque ids");
+    assert!(!is_logged(calls::ADDRESS), "logs have no id that may be an address");
+    for (what, text) in seen.iter().filter(|(what, _)| *what != "an error") {
+        assert!(!text.contains(calls::ADDRESS), "{what} has an id that may be an address");
+    }
     println!("{places} places were searched for {} canaries", canaries.count());
 }
 

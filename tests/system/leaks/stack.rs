@@ -114,6 +114,7 @@ fn command(binary: &str, home: &TempDir, nats: &NatsServer, receiver: &Receiver,
         .env("NATS_URL", nats.url())
         .env("LOG_FORMAT", "json")
         .env("LOG_LEVEL", "trace")
+        .env("AUDIT_LOG", "stdout")
         .env("SHUTDOWN_PAUSE_MS", "0")
         .envs(environment::traced(receiver))
         .env_remove("DATABASE_URL")

@@ -135,6 +135,9 @@ async fn a_change_whose_commit_answer_is_lost_is_made_and_delivered_once() {
     let missed = change(&missed, Change::NoShow, COMMIT).await;
     assert_eq!(missed.status(), BookingStatus::NoShow);
     until_delivered(receiver, 6).await;
+    let reinstated = change(&missed, Change::Reinstate, COMMIT).await;
+    assert_eq!(reinstated.status(), BookingStatus::Confirmed);
+    until_delivered(receiver, 7).await;
     fixture.assert_consistent().await;
 }
 

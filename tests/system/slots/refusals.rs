@@ -49,6 +49,7 @@ fn cases() -> impl Strategy<Value = Value> {
                 "next_utc_offset_seconds": next_quarters * 900, "min_party_size": smallest,
                 "max_party_size": smallest + more, "notice_minutes": notice, "horizon_days": horizon,
                 "hold_minutes": 120, "waitlist_hold_minutes": 60, "deposit_percent": 25, "full_refund_hours": 24, "late_refund_percent": 50,
+                "undo_minutes": 60,
             },
             "slot": slot.map(|(near, capacity, reserved, state)| json!({
                 "venue_id": uuid::Uuid::nil(), "slot_date": date, "start_time": "18:00:00",

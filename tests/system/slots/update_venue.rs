@@ -168,6 +168,7 @@ async fn concurrent_updates_of_a_venue_are_all_kept() {
         full_refund_hours: 48,
         late_refund_percent: 0,
         waitlist_hold_minutes: 15,
+        undo_minutes: 15,
         ..venue.clone()
     };
     let paths = [
@@ -180,6 +181,7 @@ async fn concurrent_updates_of_a_venue_are_all_kept() {
         "full_refund_hours",
         "late_refund_percent",
         "waitlist_hold_minutes",
+        "undo_minutes",
     ];
     let updates = paths.iter().map(|path| {
         let mut clients = booking.clients.clone();

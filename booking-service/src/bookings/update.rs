@@ -1,0 +1,202 @@
+use teppan_shared::{
+    contract::events::v1::{self as wire, BookingField},
+    read_error::Corrupted,
+};
+
+use super::{
+    booking::OpenBooking,
+    change::{BookingTarget, ChangeBookingError, NoChange, allow},
+    decision::{Decision, Occasion},
+    details::BookingDetails,
+    event_data::EventData,
+    load::{Loaded, Wanted},
+};
+use crate::{
+    bookings::Bookings,
+    domain::{
+        BookingChange, ChangeRefusal, Email, Etag, GivenPhone, Name, PartyNotes, PhoneRegion, SpecialRequests, Tags,
+        VenueNotes,
+    },
+};
+
+/// The fields of a booking's details to change. `None`: the field stays. `Some(None)`: it is emptied.
+#[derive(Clone, Default)]
+pub struct DetailsChange {
+    pub name: Option<Name>,
+    pub email: Option<Option<Email>>,
+    pub phone: Option<Option<GivenPhone>>,
+    pub special_requests: Option<Option<SpecialRequests>>,
+    pub venue_notes: Option<Option<VenueNotes>>,
+    pub party_notes: Option<Option<PartyNotes>>,
+    pub tags: Option<Tags>,
+}
+
+impl Bookings {
+    /// Changes the contact, wishes, notes and tags of a booking. The old values are gone: the event names only the
+    /// fields, and the row has the new sealed value.
+    ///
+    /// An erasure that commits first leaves the change without an effect, because the commit compares `erased_at` of the
+    /// locked row; one that commits later empties the new value.
+    ///
+    /// # Errors
+    /// [`ChangeBookingError`].
+    pub async fn update_booking(
+        &self,
+        target: &BookingTarget,
+        change: &DetailsChange,
+    ) -> Result<OpenBooking, ChangeBookingError> {
+        let occasion = Occasion::of_call(self.clock.now());
+        let update = |loaded: &Loaded| {
+            let details = loaded.booking.details(&self.ring).map_err(NoChange::Corrupted)?;
+            let (mut decision, details) = decide(loaded, details.as_ref(), target.etag, change, &occasion)?;
+            decision.reseal(details.seal(&self.ring, loaded.booking.booking_id));
+            Ok(decision)
+        };
+        self.change(BookingChange::Update, target, &occasion, Wanted::default(), update).await
+    }
+}
+
+/// The decision, and the details to be sealed with it.
+pub fn decide(
+    loaded: &Loaded,
+    details: Option<&BookingDetails>,
+    etag: Option<Etag>,
+    change: &DetailsChange,
+    occasion: &Occasion,
+) -> Result<(Decision, BookingDetails), NoChange> {
+    let before = details.ok_or(NoChange::Refused(ChangeRefusal::Erased))?;
+    let region = PhoneRegion::parse(&loaded.venue.phone_region)
+        .map_err(|_| NoChange::Corrupted(Corrupted::Column("venues.phone_region")))?;
+    let after = change.applied_to(before, region).map_err(NoChange::Refused)?;
+    let changed = changed_fields(before, &after);
+    if changed.is_empty() {
+        return Err(NoChange::Unchanged);
+    }
+    allow(&loaded.booking, etag, BookingChange::Update)?;
+    if after.contact.email.is_none() && after.contact.phone.is_none() {
+        return Err(NoChange::Refused(ChangeRefusal::Unreachable));
+    }
+    let mut decision = Decision::about(&loaded.booking, occasion);
+    decision.apply(EventData::BookingUpdated(wire::BookingUpdated {
+        changed_fields: changed.into_iter().map(Into::into).collect(),
+        ..Default::default()
+    }))?;
+    Ok((decision, after))
+}
+
+impl DetailsChange {
+    fn applied_to(&self, before: &BookingDetails, region: PhoneRegion) -> Result<BookingDetails, ChangeRefusal> {
+        let mut details = before.clone();
+        let contact = &mut details.contact;
+        if let Some(name) = &self.name {
+            name.as_str().clone_into(&mut contact.name);
+        }
+        if let Some(email) = &self.email {
+            contact.email = email.as_ref().map(|email| email.as_str().to_owned());
+        }
+        if let Some(phone) = &self.phone {
+            let phone = phone.as_ref().map(|phone| phone.read(region)).transpose().map_err(ChangeRefusal::Phone)?;
+            contact.phone = phone.map(|phone| phone.as_str().to_owned());
+        }
+        if let Some(special_requests) = &self.special_requests {
+            details.special_requests = special_requests.as_ref().map(|text| text.as_str().to_owned());
+        }
+        if let Some(venue_notes) = &self.venue_notes {
+            details.venue_notes = venue_notes.as_ref().map(|text| text.as_str().to_owned());
+        }
+        if let Some(party_notes) = &self.party_notes {
+            details.party_notes = party_notes.as_ref().map(|text| text.as_str().to_owned());
+        }
+        if let Some(tags) = &self.tags {
+            details.tags = tags.as_slice().to_vec();
+        }
+        Ok(details)
+    }
+}
+
+/// The fields with different values, in the order of their numbers.
+fn changed_fields(before: &BookingDetails, after: &BookingDetails) -> Vec<BookingField> {
+    let differs = [
+        (BookingField::ContactName, before.contact.name != after.contact.name),
+        (BookingField::ContactEmail, before.contact.email != after.contact.email),
+        (BookingField::ContactPhone, before.contact.phone != after.contact.phone),
+        (BookingField::SpecialRequests, before.special_requests != after.special_requests),
+        (BookingField::VenueNotes, before.venue_notes != after.venue_notes),
+        (BookingField::PartyNotes, before.party_notes != after.party_notes),
+        (BookingField::Tags, before.tags != after.tags),
+    ];
+    differs.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::fixtures::{assert_sound, booking_in_status, confirmed_booking, events, occasion},
+        *,
+    };
+    use crate::{customers::contact::StoredContact, domain::BookingStatus};
+
+    fn details() -> BookingDetails {
+        let contact = StoredContact {
+            name: "Ada".to_owned(),
+            email: Some("ada@example.org".to_owned()),
+            phone: Some("+4930123456".to_owned()),
+        };
+        BookingDetails::new(&contact, SpecialRequests::parse("Window".to_owned()).ok().as_ref())
+    }
+
+    fn refused(details: Option<&BookingDetails>, etag: Option<Etag>, change: &DetailsChange) -> NoChange {
+        match decide(&confirmed_booking(), details, etag, change, &occasion(10)) {
+            Ok(_) => panic!("it is changed"),
+            Err(refused) => refused,
+        }
+    }
+
+    #[test]
+    fn the_event_names_the_changed_fields_and_nothing_else_of_the_booking_changes() {
+        let change = DetailsChange {
+            name: Name::parse("Ada").ok(),
+            phone: Some(GivenPhone::parse("030 654321").ok()),
+            special_requests: Some(None),
+            party_notes: Some(PartyNotes::parse("1 high chair".to_owned()).ok()),
+            tags: Tags::parse(&["birthday".to_owned()]).ok(),
+            ..DetailsChange::default()
+        };
+        for status in BookingStatus::ALL {
+            let mut loaded = booking_in_status(*status);
+            if *status == BookingStatus::Pending {
+                loaded = super::super::fixtures::pending_booking();
+            }
+            let decided = decide(&loaded, Some(&details()), None, &change, &occasion(10));
+            let Ok((decision, after)) = decided else { panic!("{status:?}") };
+            assert_sound(Some(&loaded.booking), &decision);
+            assert_eq!((decision.booking.status, decision.seats.len()), (*status, 0));
+            let [EventData::BookingUpdated(event)] = &events(&decision)[..] else { panic!("one event") };
+            let changed: Vec<_> = event.changed_fields().map(|field| field as i32).collect();
+            assert_eq!(changed, [3, 4, 6, 7], "phone, requests, party notes and tags, in status {status:?}");
+            assert_eq!(after.contact.phone.as_deref(), Some("+4930654321"), "by the venue's region");
+            assert!(after.special_requests.is_none() && after.tags == ["birthday"]);
+            assert!(!decision.events[0].concerns_conversation);
+        }
+    }
+
+    #[test]
+    fn a_change_to_the_present_values_is_not_committed_also_with_an_old_etag() {
+        let same = DetailsChange { name: Name::parse(" Ada ").ok(), ..DetailsChange::default() };
+        assert_eq!(refused(Some(&details()), Some(Etag::of(1)), &same), NoChange::Unchanged);
+        let other = DetailsChange { name: Name::parse("Bea").ok(), ..DetailsChange::default() };
+        assert_eq!(refused(Some(&details()), Some(Etag::of(1)), &other), NoChange::StaleEtag);
+    }
+
+    #[test]
+    fn an_erased_booking_gets_no_data_and_a_contact_stays_reachable() {
+        let change = DetailsChange { email: Some(None), phone: Some(None), ..DetailsChange::default() };
+        assert_eq!(refused(None, None, &change), NoChange::Refused(ChangeRefusal::Erased));
+        assert_eq!(refused(Some(&details()), None, &change), NoChange::Refused(ChangeRefusal::Unreachable));
+        let phone = GivenPhone::parse("030 1").ok();
+        let change = DetailsChange { phone: Some(phone), ..DetailsChange::default() };
+        let NoChange::Refused(ChangeRefusal::Phone(_)) = refused(Some(&details()), None, &change) else {
+            panic!("the number is too short")
+        };
+    }
+}
