@@ -108,15 +108,19 @@ fn is_unchanged(loaded: &Loaded, request: &Reschedule, slot: SlotKey, party_size
         && loaded.slot.as_ref().is_none_or(|slot| slot.starts_at == booking.starts_at)
 }
 
-/// The booking's own slot at the booking's own price, for fewer guests. They take seats that the booking has, so neither
-/// notice, horizon, the slot's state nor the largest party matters, and a price that has risen since is not theirs.
+/// The booking's own slot at the booking's own price and length, for fewer guests. They take seats that the booking has,
+/// so neither notice, horizon, the slot's state nor the largest party matters, and what has changed since is not theirs.
 fn own_slot(loaded: &Loaded, party_size: i32) -> Result<SlotRow, Refusal> {
     let min_party_size = loaded.venue.min_party_size;
     if party_size < min_party_size {
         return Err(Refusal::PartyTooSmall { min_party_size });
     }
-    let slot = loaded.slot.as_ref().ok_or(Refusal::SlotNotFound)?;
-    Ok(SlotRow { price_per_person_cents: loaded.booking.price_per_person_cents, ..(**slot).clone() })
+    let (booking, slot) = (&loaded.booking, loaded.slot.as_ref().ok_or(Refusal::SlotNotFound)?);
+    Ok(SlotRow {
+        price_per_person_cents: booking.price_per_person_cents,
+        ends_at: slot.starts_at + (booking.ends_at - booking.starts_at),
+        ..(**slot).clone()
+    })
 }
 
 /// The slot to move to, or in which the party grows, if a new booking could take it.
@@ -257,12 +261,14 @@ mod tests {
         loaded.booking.paid_cents = 7000;
         let slot = loaded.slot.as_mut().expect("a slot");
         (slot.state, slot.price_per_person_cents, slot.capacity) = (crate::slots::row::SlotState::Closed, 9900, 1);
+        slot.ends_at = at(START + 30);
         loaded.target.clone_from(&loaded.slot);
         (loaded.venue.horizon_days, loaded.venue.notice_minutes, loaded.venue.deposit_percent) = (1, 600, 100);
         let decision = decide(&loaded, &request, &occasion(START - 1)).expect("shrunk");
         assert_sound(Some(&loaded.booking), &decision);
         let booking = &decision.booking;
         assert_eq!((booking.party_size, booking.price_per_person_cents, booking.total_cents), (1, 3500, 3500));
+        assert_eq!(booking.ends_at, loaded.booking.ends_at);
         assert_eq!((booking.deposit_cents, booking.refund_due_cents), (1750, 3500), "no more than before");
         let [freed] = &decision.seats[..] else { panic!("one change of seats") };
         assert_eq!((freed.seats, freed.expects.is_none()), (-1, true));

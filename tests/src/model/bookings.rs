@@ -100,7 +100,12 @@ impl Model {
     }
 
     /// The booking that a change names, if its outcome is not reached yet and its etag is current.
-    fn target(&self, id: &str, etag: &str, is_reached: impl Fn(&wire::Booking) -> bool) -> Result<Target, Refused> {
+    pub(super) fn target(
+        &self,
+        id: &str,
+        etag: &str,
+        is_reached: impl Fn(&wire::Booking) -> bool,
+    ) -> Result<Target, Refused> {
         let n = self.booking(id).ok_or_else(|| Refused::not_found("BOOKING_NOT_FOUND"))?;
         let proto = self.bookings[n].proto.clone();
         if is_reached(&proto) {
@@ -255,7 +260,7 @@ impl Model {
         Ok(self.change(n, event, |booking| booking.set_status(end)))
     }
 
-    fn change(&mut self, n: usize, event: &'static str, change: impl FnOnce(&mut wire::Booking)) -> Reply {
+    pub(super) fn change(&mut self, n: usize, event: &'static str, change: impl FnOnce(&mut wire::Booking)) -> Reply {
         let now = self.now;
         let booking = Arc::make_mut(&mut self.bookings[n]);
         change(&mut booking.proto);
@@ -265,13 +270,13 @@ impl Model {
     }
 }
 
-enum Target {
+pub(super) enum Target {
     /// The outcome is already reached.
     Reached(wire::Booking),
     Open(usize, wire::Booking),
 }
 
-fn begun(booking: &wire::Booking, now: DateTime<Utc>) -> bool {
+pub(super) fn begun(booking: &wire::Booking, now: DateTime<Utc>) -> bool {
     booking.starts_at.as_ref().is_some_and(|start| moment(start) <= now)
 }
 

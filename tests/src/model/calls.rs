@@ -7,8 +7,9 @@ use teppan_shared::contract::booking::v1::{
     CreateBookingRequest, CreateBookingResponse, GetBookingRequest, GetVenueRequest, GetVenueResponse,
     JoinWaitlistRequest, JoinWaitlistResponse, LeaveWaitlistRequest, ListAvailabilityRequest, ListAvailabilityResponse,
     ListBookingsRequest, ListPaymentsRequest, ListWaitlistRequest, MarkNoShowRequest, Payment, RecordPaymentRequest,
-    RecordPaymentResponse, RescheduleBookingRequest, SetWeeklyScheduleRequest, SetWeeklyScheduleResponse, Slot,
-    SlotCheck, UpdateSlotRequest, UpdateVenueRequest, Venue, WaitlistEntry,
+    RecordPaymentResponse, ReinstateBookingRequest, RescheduleBookingRequest, SetWeeklyScheduleRequest,
+    SetWeeklyScheduleResponse, Slot, SlotCheck, UpdateBookingRequest, UpdateSlotRequest, UpdateVenueRequest, Venue,
+    WaitlistEntry,
 };
 use tonic::Code;
 
@@ -23,6 +24,8 @@ pub enum Call {
     RescheduleBooking(RescheduleBookingRequest),
     CompleteBooking(CompleteBookingRequest),
     MarkNoShow(MarkNoShowRequest),
+    ReinstateBooking(ReinstateBookingRequest),
+    UpdateBooking(Box<UpdateBookingRequest>),
     GetBooking(GetBookingRequest),
     ListBookings(ListBookingsRequest),
     RecordPayment(RecordPaymentRequest),
@@ -49,6 +52,8 @@ impl Call {
             Self::RescheduleBooking(_) => "RescheduleBooking",
             Self::CompleteBooking(_) => "CompleteBooking",
             Self::MarkNoShow(_) => "MarkNoShow",
+            Self::ReinstateBooking(_) => "ReinstateBooking",
+            Self::UpdateBooking(_) => "UpdateBooking",
             Self::GetBooking(_) => "GetBooking",
             Self::ListBookings(_) => "ListBookings",
             Self::RecordPayment(_) => "RecordPayment",

@@ -33,9 +33,10 @@ pub async fn compare(model: &Model, mut clients: BookingClients) -> Result<(), S
         for event in &events {
             apply(&mut derived, event);
         }
-        // Events do not carry the etag, the special requests or the source.
+        // Events do not carry the etag, the special requests, the notes or the source.
         let proto = WireBooking {
             special_requests: String::new(),
+            venue_notes: String::new(),
             contact: None,
             source: String::new(),
             ..booking.proto.clone()
@@ -128,6 +129,15 @@ fn apply(booking: &mut WireBooking, event: &BookingEvent) {
         }
         Some(Data::BookingCompleted(completed)) => booking.status = completed.status,
         Some(Data::BookingNoShow(missed)) => booking.status = missed.status,
+        Some(Data::BookingReinstated(reinstated)) => {
+            booking.status = reinstated.status;
+            if reinstated.status() == events::BookingStatus::Confirmed {
+                booking.confirmed_at = booking.confirmed_at.or(reinstated.occurred_at);
+            }
+            (booking.cancelled_at, booking.cancelled_by) = (None, 0);
+            booking.refund_due_cents = reinstated.refund_due_cents;
+            booking.hold_expires_at = reinstated.hold_expires_at;
+        }
         Some(Data::PaymentRecorded(recorded)) => {
             let sums = (recorded.paid_cents, recorded.refunded_cents, recorded.refund_due_cents);
             pay(booking, sums, recorded.hold_expires_at);

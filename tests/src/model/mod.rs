@@ -11,6 +11,7 @@ mod calls;
 mod drive;
 mod etags;
 mod events;
+mod later;
 mod names;
 mod operations;
 mod orders;

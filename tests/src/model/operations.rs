@@ -188,10 +188,20 @@ pub struct Change {
 #[derive(Debug, Clone)]
 pub enum Wish {
     Confirm,
-    Cancel { by_venue: bool },
-    Reschedule { day: Option<u8>, start: Option<u8>, party_size: Option<i32>, expected: Expected },
+    Cancel {
+        by_venue: bool,
+    },
+    Reschedule {
+        day: Option<u8>,
+        start: Option<u8>,
+        party_size: Option<i32>,
+        expected: Expected,
+    },
     Complete,
     NoShow,
+    Reinstate,
+    /// Sets one of some notes by the venue.
+    Note(u8),
 }
 
 #[derive(Debug, Clone, Copy)]

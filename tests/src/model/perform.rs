@@ -12,7 +12,8 @@ use super::{
 use crate::clients::BookingClients;
 
 /// The metadata of refusals that the contract names.
-const METADATA: [&str; 6] = ["open_seats", "total_cents", "status", "capacity", "reserved_seats", "paid_cents"];
+const METADATA: [&str; 7] =
+    ["open_seats", "total_cents", "status", "capacity", "reserved_seats", "paid_cents", "undo_minutes"];
 
 /// An answer, and the etags of its bookings.
 #[derive(Debug, Clone)]
@@ -44,6 +45,8 @@ async fn reply(clients: &mut BookingClients, call: Call) -> Result<Reply, Status
         Call::RescheduleBooking(request) => booking(bookings.reschedule_booking(request).await?.into_inner().booking),
         Call::CompleteBooking(request) => booking(bookings.complete_booking(request).await?.into_inner().booking),
         Call::MarkNoShow(request) => booking(bookings.mark_no_show(request).await?.into_inner().booking),
+        Call::ReinstateBooking(request) => booking(bookings.reinstate_booking(request).await?.into_inner().booking),
+        Call::UpdateBooking(request) => booking(bookings.update_booking(*request).await?.into_inner().booking),
         Call::GetBooking(request) => booking(bookings.get_booking(request).await?.into_inner().booking),
         Call::ListBookings(request) => Reply::Bookings(pages(clients, request).await?),
         Call::RecordPayment(request) => Reply::Paid(payments.record_payment(request).await?.into_inner()),

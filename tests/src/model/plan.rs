@@ -2,11 +2,12 @@
 
 use prost_types::FieldMask;
 use teppan_shared::contract::booking::v1::{
-    BatchCheckAvailabilityRequest, BookingOrder, BookingStatus, CancelBookingRequest, CancellationInitiator,
+    BatchCheckAvailabilityRequest, Booking, BookingOrder, BookingStatus, CancelBookingRequest, CancellationInitiator,
     CompleteBookingRequest, ConfirmBookingRequest, Contact, CreateBookingRequest, GetBookingRequest,
     ListAvailabilityRequest, ListBookingsRequest, ListPaymentsRequest, ListWaitlistRequest, MarkNoShowRequest,
-    PaymentKind, PaymentMethod, RecordPaymentRequest, RescheduleBookingRequest, ScheduleException,
-    SetWeeklyScheduleRequest, SlotQuery, UpdateVenueRequest, Venue as WireVenue, WaitlistEntryStatus,
+    PaymentKind, PaymentMethod, RecordPaymentRequest, ReinstateBookingRequest, RescheduleBookingRequest,
+    ScheduleException, SetWeeklyScheduleRequest, SlotQuery, UpdateBookingRequest, UpdateVenueRequest,
+    Venue as WireVenue, WaitlistEntryStatus,
 };
 
 use super::{
@@ -220,6 +221,13 @@ fn plan_change(model: &Model, change: &Change) -> Call {
         }
         Wish::Complete => Call::CompleteBooking(CompleteBookingRequest { booking_id, etag, validate_only: false }),
         Wish::NoShow => Call::MarkNoShow(MarkNoShowRequest { booking_id, etag, validate_only: false }),
+        Wish::Reinstate => Call::ReinstateBooking(ReinstateBookingRequest { booking_id, etag, validate_only: false }),
+        Wish::Note(n) => Call::UpdateBooking(Box::new(UpdateBookingRequest {
+            booking: Some(Booking { booking_id, venue_notes: format!("note {n}"), ..Default::default() }),
+            update_mask: Some(FieldMask { paths: vec!["venue_notes".to_owned()] }),
+            etag,
+            validate_only: false,
+        })),
     }
 }
 

@@ -172,6 +172,8 @@ impl Model {
                 self.conclude(&request.booking_id, &request.etag, BookingStatus::Completed)
             }
             Call::MarkNoShow(request) => self.conclude(&request.booking_id, &request.etag, BookingStatus::NoShow),
+            Call::ReinstateBooking(request) => self.reinstate(&request.booking_id, &request.etag),
+            Call::UpdateBooking(request) => self.note(request),
             Call::GetBooking(request) => self.get_booking(request),
             Call::ListBookings(request) => Ok(self.list_bookings(request)),
             Call::RecordPayment(request) => self.record_payment(request, seen),

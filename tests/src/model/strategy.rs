@@ -164,6 +164,8 @@ fn change() -> impl Strategy<Value = Change> {
         8 => reschedule,
         1 => Just(Wish::Complete),
         1 => Just(Wish::NoShow),
+        3 => Just(Wish::Reinstate),
+        1 => (0_u8..3).prop_map(Wish::Note),
     ];
     (pick(), etag(), wish).prop_map(|(booking, etag, wish)| Change { booking, etag, wish })
 }

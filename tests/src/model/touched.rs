@@ -41,6 +41,10 @@ impl Touched {
                 }
                 Call::CompleteBooking(request) => touched.booking(&request.booking_id),
                 Call::MarkNoShow(request) => touched.booking(&request.booking_id),
+                Call::ReinstateBooking(request) => touched.booking(&request.booking_id),
+                Call::UpdateBooking(request) => {
+                    touched.booking(request.booking.as_ref().map_or("", |booking| &booking.booking_id));
+                }
                 Call::RecordPayment(request) => {
                     touched.booking(&request.booking_id);
                     touched.paid.insert(request.booking_id.clone());

@@ -147,8 +147,8 @@ async fn concurrent_updates_of_different_fields_are_all_kept_beside_other_change
         update(&fixture, request)
     });
     let moves = ["18:30", "19:00", "18:00"].map(|time| fixture.act(Change::Move(time), &made.booking_id));
-    let (updated, moved) = tokio::join!(join_all(updates), join_all(moves));
-    assert!(updated.into_iter().chain(moved).all(|answer| answer.is_ok()));
+    let (answers, others) = tokio::join!(join_all(updates), join_all(moves));
+    assert!(answers.into_iter().chain(others).all(|answer| answer.is_ok()));
     let get = GetBookingRequest { booking_id: made.booking_id.clone(), ..Default::default() };
     let read = fixture.service.clients.clone().bookings.get_booking(get).await.expect("read").into_inner();
     let read = read.booking.expect("the booking");

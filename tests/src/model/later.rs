@@ -1,0 +1,79 @@
+//! The calls that work on a booking in any state: its notes change, or its end is taken back.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use teppan_shared::{
+    contract::booking::v1::{self as wire, BookingStatus, CancellationInitiator, UpdateBookingRequest},
+    wire::timestamp,
+};
+
+use super::{
+    bookings::{Target, begun},
+    calls::{Answer, Refused, Reply},
+    rules::{self, Wish, hold_until},
+    state::{Model, date, moment, time},
+};
+
+impl Model {
+    /// Takes a cancellation, a completion or a no-show back.
+    pub(super) fn reinstate(&mut self, id: &str, etag: &str) -> Answer {
+        const ENDINGS: [&str; 3] =
+            ["teppan.booking.cancelled.v1", "teppan.booking.completed.v1", "teppan.booking.no_show.v1"];
+        let is_live =
+            |booking: &wire::Booking| matches!(booking.status(), BookingStatus::Pending | BookingStatus::Confirmed);
+        let (n, proto) = match self.target(id, etag, is_live)? {
+            Target::Reached(proto) => return Ok(Reply::Booking(proto)),
+            Target::Open(n, proto) => (n, proto),
+        };
+        let not_allowed = rules::not_in(&proto, "BOOKING_NOT_REINSTATABLE");
+        if proto.status() == BookingStatus::Expired {
+            return Err(not_allowed);
+        }
+        let now = self.now;
+        let venue = self.venues[self.venue(&proto.venue_id).unwrap_or_default()].proto.clone();
+        let ended = self.bookings[n].history.iter().rev().find(|(kind, _)| ENDINGS.contains(kind));
+        let undo = TimeDelta::minutes(venue.undo_minutes.into());
+        if ended.is_none_or(|(_, at)| now >= *at + undo) {
+            return Err(rules::not_in(&proto, "UNDO_TIME_OVER").with("undo_minutes", venue.undo_minutes));
+        }
+        let was_confirmed = proto.confirmed_at.is_some();
+        if !was_confirmed && (!proto.waitlist_entry_id.is_empty() || begun(&proto, now)) {
+            return Err(not_allowed);
+        }
+        let slot = (date(&proto.date), time(&proto.start_time));
+        let wish = Wish { venue_id: &proto.venue_id, slot, party_size: proto.party_size, but: None };
+        if proto.party_size > self.open_seats(wish) {
+            return Err(Refused::precondition("SLOT_FULL").with("open_seats", self.open_seats(wish)));
+        }
+        let starts_at = proto.starts_at.as_ref().map(moment).unwrap_or_default();
+        let waits = !was_confirmed && proto.paid_cents < proto.deposit_cents;
+        Arc::make_mut(&mut self.bookings[n]).kept_cents = 0;
+        let reply = self.change(n, "teppan.booking.reinstated.v1", |booking| {
+            if waits {
+                booking.set_status(BookingStatus::Pending);
+                booking.hold_expires_at = Some(timestamp(hold_until(venue.hold_minutes, now, starts_at)));
+            } else {
+                booking.set_status(BookingStatus::Confirmed);
+                booking.confirmed_at = booking.confirmed_at.or(Some(timestamp(now)));
+            }
+            booking.cancelled_at = None;
+            booking.set_cancelled_by(CancellationInitiator::Unspecified);
+            booking.refund_due_cents = (booking.paid_cents - booking.total_cents).max(0);
+        });
+        self.leave_queue(n);
+        Ok(reply)
+    }
+
+    /// Sets the notes by the venue.
+    pub(super) fn note(&mut self, request: &UpdateBookingRequest) -> Answer {
+        let wanted = request.booking.clone().unwrap_or_default();
+        let has_it = |booking: &wire::Booking| booking.venue_notes == wanted.venue_notes;
+        match self.target(&wanted.booking_id, &request.etag, has_it)? {
+            Target::Reached(proto) => Ok(Reply::Booking(proto)),
+            Target::Open(n, _) => {
+                Ok(self.change(n, "teppan.booking.updated.v1", |booking| booking.venue_notes = wanted.venue_notes))
+            }
+        }
+    }
+}
