@@ -6,8 +6,8 @@
 --   $6            the moment, for the date at each venue
 --
 -- Each venue costs one lookup by primary key and one range of the slots' primary key, which also crosses midnight. The
--- caller finds out which slots can be booked. What limits a venue beside its slots can be added as another LATERAL query
--- on `v.venue_id` and the dates $2 and $4, as more columns of the same row.
+-- caller finds out which slots can be booked. What limits a venue beside its slots can be added as another LATERAL
+-- query on `v.venue_id` and the dates $2 and $4, as more columns of the same row.
 SELECT
     v.venue_id AS "venue_id!", v.name AS "name!", v.currency AS "currency!",
     v.min_party_size AS "min_party_size!", v.max_party_size AS "max_party_size!",
