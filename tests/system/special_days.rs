@@ -45,7 +45,7 @@ fn closed(days: u64) -> SpecialDays {
 async fn venue(clients: &mut BookingClients, horizon_days: i32) -> String {
     let change = |venue: &mut CreateVenueRequest| {
         (venue.deposit_percent, venue.horizon_days) = (Some(0), Some(horizon_days));
-        venue.time_zone = "UTC".to_owned();
+        "UTC".clone_into(&mut venue.time_zone);
     };
     let venue_id = fixtures::venue_with(clients, 10, change).await.expect("a venue").venue_id;
     let mut schedule = fixtures::every_evening(&venue_id, 10);
@@ -231,7 +231,7 @@ async fn days_that_are_laid_out_later_and_by_later_schedules_follow_the_special_
     let last = "SELECT count(*) FROM slots WHERE slot_date = (now() AT TIME ZONE 'UTC')::date + 16";
     eventually("three days more are laid out", async || service.scalar::<i64>(last).await == 3).await;
     let states = "SELECT string_agg(DISTINCT slot_date || ' ' || state, ', ') FROM slots
-                  WHERE slot_date BETWEEN (now() AT TIME ZONE 'UTC')::date + 15 AND (now() AT TIME ZONE 'UTC')::date + 16";
+                  WHERE slot_date - (now() AT TIME ZONE 'UTC')::date BETWEEN 15 AND 16";
     let expected = format!("{} UNSCHEDULED, {} OPEN", day(1), day(2));
     assert_eq!(service.scalar::<String>(states).await, expected, "by the worker");
 

@@ -74,7 +74,7 @@ async fn starts_of_venues_in_different_time_zones_are_suggested_over_midnight_by
     let venues = [unknown.as_str(), &tokyo, &berlin];
     let request = SuggestSlotsRequest { window_minutes: 60, limit: 20, ..wish(&venues, "23:45", 2) };
     let answer = clients.bookings.suggest_slots(request.clone()).await.expect("suggested").into_inner();
-    assert_eq!(answer.unknown_venue_ids, [unknown.clone()]);
+    assert_eq!(answer.unknown_venue_ids, [unknown.as_str()]);
     let (today, tomorrow) = (day(0), day(1));
     let expected =
         [(&*today, "23:30", -15), (&tomorrow, "00:00", 15), (&today, "23:00", -45), (&tomorrow, "00:30", 45)];

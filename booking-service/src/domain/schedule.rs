@@ -73,8 +73,8 @@ pub struct PlannedSlot {
     pub ends_at: DateTime<Utc>,
     pub capacity: i32,
     pub price_per_person_cents: i64,
-    /// Whether an exception or special days close it. The slot is laid out anyway, so that a booking is refused with SLOT_CLOSED
-    /// whether the date was closed before or after the layout.
+    /// Whether an exception or special days close it. The slot is laid out anyway, so that a booking is refused with
+    /// SLOT_CLOSED whether the date was closed before or after the layout.
     pub is_closed: bool,
 }
 

@@ -53,8 +53,9 @@ impl SpecialDays {
         self.from_time.is_none_or(|from| from <= start_time) && self.until_time.is_none_or(|until| start_time < until)
     }
 
-    /// Changes the planned slots of a date. A slot that the special hours do not have is planned as closed, like the slots
-    /// of a closed date, so that a booking is refused with SLOT_CLOSED whether or not the slot was laid out before.
+    /// Changes the planned slots of a date. A slot that the special hours do not have is planned as closed, like the
+    /// slots of a closed date, so that a booking is refused with SLOT_CLOSED whether or not the slot was laid out
+    /// before.
     pub fn apply(&self, zone: TimeZone, date: NaiveDate, slots: &mut Vec<PlannedSlot>) {
         if !self.covers(date) {
             return;
@@ -84,8 +85,8 @@ impl SpecialDays {
     }
 }
 
-/// Sets special days: those with the same id are replaced, and the new ones take precedence over all others. If they are
-/// set already, nothing changes: a repeated call must not take precedence over what was set in between.
+/// Sets special days: those with the same id are replaced, and the new ones take precedence over all others. If they
+/// are set already, nothing changes: a repeated call must not take precedence over what was set in between.
 ///
 /// # Errors
 /// [`TooManySpecialDays`].

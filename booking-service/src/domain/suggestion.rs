@@ -4,8 +4,8 @@ use chrono::{NaiveDateTime, TimeDelta};
 
 use super::{SlotFacts, SlotRulesNow};
 
-/// A wish for a start. The time is local to each venue, so the distance of a start is counted on the venue's clock: at a
-/// change of the clock it is not the elapsed time, but it is what a guest calls half an hour later.
+/// A wish for a start. The time is local to each venue, so the distance of a start is counted on the venue's clock: at
+/// a change of the clock it is not the elapsed time, but it is what a guest calls half an hour later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StartWish {
     pub at: NaiveDateTime,
@@ -28,8 +28,8 @@ impl StartWish {
     }
 
     /// The bookable starts of these venues within the window: the nearest first, of two that are equally near the
-    /// earlier one, and then in the order of the venues. A venue has one slot for each local start, so no two starts are
-    /// equal in all three, and the order is always the same.
+    /// earlier one, and then in the order of the venues. A venue has one slot for each local start, so no two starts
+    /// are equal in all three, and the order is always the same.
     pub fn nearest(&self, venues: &[VenueStarts]) -> Vec<NearStart> {
         let mut near: Vec<_> = venues
             .iter()

@@ -182,7 +182,7 @@ impl BookingService for Grpc {
         let (venues, wish) = suggest_slots::decode(&request.into_inner())?;
         let found = self.slots.suggest_slots(&venues, &wish).await;
         let found = found.map_err(|error| status::read(&error, status::VENUE, ""))?;
-        Ok(Response::new(suggest_slots::encode(found)))
+        Ok(Response::new(suggest_slots::encode(&found)))
     }
 
     async fn stream_booking_events(

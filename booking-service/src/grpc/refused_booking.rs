@@ -43,7 +43,7 @@ impl Grpc {
         current: Option<SlotKey>,
     ) -> Status {
         match self.slots.alternatives(refused, party_size, current).await {
-            Some(found) => with_detail(status, ALTERNATIVES, &suggest_slots::encode_alternatives(found)),
+            Some(found) => with_detail(status, ALTERNATIVES, &suggest_slots::encode_alternatives(&found)),
             None => status,
         }
     }

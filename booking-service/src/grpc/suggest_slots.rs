@@ -66,20 +66,20 @@ fn decode_venues(raw: &[String], violations: &mut Violations) -> Vec<VenueId> {
     venues
 }
 
-pub fn encode(found: Suggestions) -> SuggestSlotsResponse {
+pub fn encode(found: &Suggestions) -> SuggestSlotsResponse {
     SuggestSlotsResponse {
-        suggestions: found.suggestions.into_iter().map(suggestion).collect(),
+        suggestions: found.suggestions.iter().map(suggestion).collect(),
         unknown_venue_ids: found.unknown_venues.iter().map(ToString::to_string).collect(),
     }
 }
 
 /// Without the names of the venue, which the caller knows: errors travel in headers, whose size clients limit.
-pub fn encode_alternatives(found: Vec<Suggestion>) -> wire::Alternatives {
+pub fn encode_alternatives(found: &[Suggestion]) -> wire::Alternatives {
     let unnamed = |found| wire::SlotSuggestion { venue_name: String::new(), ..suggestion(found) };
-    wire::Alternatives { suggestions: found.into_iter().map(unnamed).collect() }
+    wire::Alternatives { suggestions: found.iter().map(unnamed).collect() }
 }
 
-fn suggestion(found: Suggestion) -> wire::SlotSuggestion {
+fn suggestion(found: &Suggestion) -> wire::SlotSuggestion {
     wire::SlotSuggestion {
         venue_id: found.venue_id.to_string(),
         venue_name: found.venue_name.to_string(),
@@ -92,6 +92,6 @@ fn suggestion(found: Suggestion) -> wire::SlotSuggestion {
         total_cents: found.total_cents,
         currency: found.currency.to_string(),
         minutes_from_wished: found.minutes_from_wished,
-        area: found.area.map_or_else(String::new, |area| area.as_str().to_owned()),
+        area: found.area.as_ref().map_or_else(String::new, |area| area.as_str().to_owned()),
     }
 }

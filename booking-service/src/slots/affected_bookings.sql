@@ -1,11 +1,11 @@
--- SetSpecialDays, DeleteSpecialDays: the upcoming bookings of a venue on dates from $2 to $3 in slots that are not planned
--- to be open, in the order of the slots. The first $7 of them, each with the number of all.
+-- SetSpecialDays, DeleteSpecialDays: the upcoming bookings of a venue on dates from $2 to $3 in slots that are not
+-- planned to be open, in the order of the slots. The first $7 of them, each with the number of all.
 --
 --   $4, $5   the dates and start times of the slots that are planned to be open
 --   $6       the moment
 --
--- A slot that UpdateSlot opened stays open, planned or not. Bookings are read only of slots that are not open. NOT IN is
--- hashed for any estimate of the number of slots.
+-- A slot that UpdateSlot opened stays open, planned or not. Bookings are read only of slots that are not open. NOT IN
+-- is hashed for any estimate of the number of slots.
 SELECT
     b.booking_id, b.slot_date, b.start_time, b.status AS "status: BookingStatus", b.party_size,
     count(*) OVER () AS "affected_count!"

@@ -1,6 +1,7 @@
 //! The alternatives that a refused booking is told.
 //!
-//! They are an addition to a refusal that is already decided, so they must never cost much more than the refusal itself:
+//! They are an addition to a refusal that is already decided, so they must never cost much more than the refusal
+//! itself:
 //! - Refusals of the same slot and party size share one search for a second. A sold-out slot that is asked for ten
 //!   thousand times a minute is searched at most sixty times in that minute.
 //! - A search gets little of the time that the call has left, and waits for a connection only if one is expected soon.

@@ -25,6 +25,7 @@ claimed AS (
 SELECT
     due.venue_id AS "venue_id!", due.venue_version AS "venue_version!", due.time_zone AS "time_zone!",
     due.horizon_days AS "horizon_days!", due.laid_out_until AS "laid_out_until?", due.periods AS "periods!",
-    due.exceptions AS "exceptions!", due.special_days AS "special_days!", due.schedule_version AS "schedule_version!", due.next_layout_at AS "due_since!"
+    due.exceptions AS "exceptions!", due.special_days AS "special_days!",
+    due.schedule_version AS "schedule_version!", due.next_layout_at AS "due_since!"
 FROM due
 JOIN claimed ON claimed.venue_id = due.venue_id

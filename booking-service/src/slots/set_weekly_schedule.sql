@@ -1,5 +1,5 @@
--- SetWeeklySchedule: replaces the schedule with its special days, and lays its slots out, in one statement. Also that of
--- SetSpecialDays and DeleteSpecialDays, which change only the special days.
+-- SetWeeklySchedule: replaces the schedule with its special days, and lays its slots out, in one statement. Also that
+-- of SetSpecialDays and DeleteSpecialDays, which change only the special days.
 --
 -- The slots were computed from the venue at version $2. No row: the venue or its schedule has changed since, or the
 -- venue no longer exists; nothing was written, and the caller must compute the slots again. Only slots that differ are

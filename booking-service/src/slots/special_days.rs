@@ -83,9 +83,9 @@ pub enum ChangeSpecialDaysError {
 }
 
 impl Slots {
-    /// Sets or deletes special days of a venue and lays out its slots, as SetWeeklySchedule would with these special days.
-    /// Later days are laid out with them when they come within the horizon. No booking is changed; those whose slots are
-    /// not open any more are returned.
+    /// Sets or deletes special days of a venue and lays out its slots, as SetWeeklySchedule would with these special
+    /// days. Later days are laid out with them when they come within the horizon. No booking is changed; those whose
+    /// slots are not open any more are returned.
     ///
     /// The special days are stored in the row of the schedule, whose version the statement compares: of concurrent
     /// changes of the schedule or of special days, each is made on the outcome of the one before.
@@ -111,8 +111,8 @@ impl Slots {
                 .map_err(|_| ReadError::Corrupted(Corrupted::Column("venues.time_zone")))?;
             let range = LayoutRange::of(zone, venue.horizon_days, now);
             let applied = apply(&mut schedule.special_days, change, range.first)?;
-            // What an earlier attempt has found and is gone now was deleted by that attempt, whose answer was lost, or by a
-            // concurrent call.
+            // What an earlier attempt has found and is gone now was deleted by that attempt, whose answer was lost, or
+            // by a concurrent call.
             let is_gone = applied.is_none();
             let Some(special_days) = applied.or(found) else {
                 return Ok(SpecialDaysChanged { special_days: None, affected: AffectedBookings::default() });
@@ -131,8 +131,8 @@ impl Slots {
         Err(ChangeSpecialDaysError::Contended)
     }
 
-    /// The bookings in slots of these dates that the schedule does not have open. Beyond the horizon there may be bookings
-    /// too, if it was longer before.
+    /// The bookings in slots of these dates that the schedule does not have open. Beyond the horizon there may be
+    /// bookings too, if it was longer before.
     async fn affected_bookings(
         &self,
         venue_id: VenueId,
@@ -166,7 +166,8 @@ impl Slots {
         Ok(AffectedBookings { bookings: rows.into_iter().map(AffectedRow::booking).collect(), count })
     }
 
-    /// Lists special days by first date and id, after the cursor position. A venue has a bounded number of them in one row.
+    /// Lists special days by first date and id, after the cursor position. A venue has a bounded number of them in one
+    /// row.
     ///
     /// # Errors
     /// [`ReadError`]; `NotFound` if there is no such venue.
