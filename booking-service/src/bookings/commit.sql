@@ -1,8 +1,8 @@
 -- Commits decisions about bookings, each completely or not at all: one statement for every kind of change.
 --   $1 bookings: the loaded "version", 0 for a new one, the new row, null if only payments change, and whether it
 --      "reseals" the details
---   $2 seats: above 0 they are taken, from an open slot with the price and start of the loaded one, or, with nulls, from
---      the booking's own slot in any state; below 0 they are freed, with nulls
+--   $2 seats: above 0 they are taken, from an open slot with the price and start of the loaded one, or, with nulls,
+--      from the booking's own slot in any state; below 0 they are freed, with nulls
 --   $3 events, with the destinations of their messages; $5 idempotency keys; $6 now
 --   $4 payments: the loaded "revision", null for a new one, and the new row
 -- Returns a row for each committed booking. The others are stale: another version, erased since, a slot that has changed
@@ -36,8 +36,9 @@ shut AS MATERIALIZED (             -- bookings whose seats cannot be taken
     LEFT JOIN slot USING (venue_id, slot_date, start_time)
     JOIN (SELECT venue_id, slot_date, start_time, sum(seats) AS seats FROM seat GROUP BY 1, 2, 3) AS wanted
         USING (venue_id, slot_date, start_time)
-    WHERE slot.venue_id IS NULL OR seat.starts_at IS NOT NULL
-          AND (slot.state, slot.starts_at, slot.price_per_person_cents) <> ('OPEN', seat.starts_at, seat.price_per_person_cents)
+    WHERE slot.venue_id IS NULL
+       OR seat.starts_at IS NOT NULL AND (slot.state, slot.starts_at, slot.price_per_person_cents)
+                                         <> ('OPEN', seat.starts_at, seat.price_per_person_cents)
        OR seat.seats > 0 AND wanted.seats > 0 AND slot.reserved + wanted.seats > slot.capacity
 ),
 payment AS MATERIALIZED (
@@ -84,7 +85,8 @@ changed AS (
         refunded_cents = r.refunded_cents, refund_due_cents = r.refund_due_cents, disputed_cents = r.disputed_cents,
         kept_cents = r.kept_cents, hold_expires_at = r.hold_expires_at, unpaid_hold_expires_at = r.unpaid_hold_expires_at,
         confirmed_at = r.confirmed_at, cancelled_at = r.cancelled_at, cancelled_by = r.cancelled_by,
-        details_sealed = CASE WHEN done.reseals THEN r.details_sealed ELSE b.details_sealed END, -- of rotate-keys, perhaps
+        -- otherwise rotate-keys may have sealed them since
+        details_sealed = CASE WHEN done.reseals THEN r.details_sealed ELSE b.details_sealed END,
         version = r.version, event_hash = r.event_hash, updated_at = r.updated_at
     FROM done, jsonb_populate_record(NULL::bookings, done.booking) AS r
     WHERE b.booking_id = done.booking_id AND done.version > 0 AND done.booking IS NOT NULL

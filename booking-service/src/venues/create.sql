@@ -12,7 +12,8 @@ created AS (
         time_zone_rules_newest, currency, min_party_size, max_party_size, notice_minutes, horizon_days,
         hold_minutes, deposit_percent, full_refund_hours, late_refund_percent, waitlist_hold_minutes,
         phone_region, created_at, updated_at, undo_minutes)
-    SELECT $3::uuid, $4, $5, $18, $19, $20, $21, $21, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $17, $16::timestamptz, $16, $22
+    SELECT $3::uuid, $4, $5, $18, $19, $20, $21, $21, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $17,
+           $16::timestamptz, $16, $22
     WHERE NOT EXISTS (SELECT FROM prior)
     RETURNING venues.*
 ),
