@@ -13,8 +13,8 @@ use crate::{
 
 /// The contact of a booking, and what was said about it. Personal data, so it does not implement `Debug`.
 ///
-/// A field that is added later has a default: rows without it open, and an earlier version, which ignores it, opens rows
-/// that have it. No version seals these details again but UpdateBooking and `rotate-keys`, which keeps every byte.
+/// A field that is added later has a default: rows without it open, and an earlier version, which ignores it, opens
+/// rows that have it. Only UpdateBooking and `rotate-keys`, which keeps every byte, seal these details again.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BookingDetails {
     pub contact: StoredContact,

@@ -108,8 +108,9 @@ fn is_unchanged(loaded: &Loaded, request: &Reschedule, slot: SlotKey, party_size
         && loaded.slot.as_ref().is_none_or(|slot| slot.starts_at == booking.starts_at)
 }
 
-/// The booking's own slot at the booking's own price and length, for fewer guests. They take seats that the booking has,
-/// so neither notice, horizon, the slot's state nor the largest party matters, and what has changed since is not theirs.
+/// The booking's own slot at the booking's own price and length, for fewer guests. They take seats that the booking
+/// has, so neither notice, horizon, the slot's state nor the largest party matters, and what has changed since is not
+/// theirs.
 fn own_slot(loaded: &Loaded, party_size: i32) -> Result<SlotRow, Refusal> {
     let min_party_size = loaded.venue.min_party_size;
     if party_size < min_party_size {

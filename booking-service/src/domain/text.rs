@@ -61,8 +61,8 @@ impl<const MAX: usize> Note<MAX> {
     }
 }
 
-/// The tags of a booking: at most 20 different ones of 1 to 50 characters each, in the given order. They may be personal
-/// data, although they should not.
+/// The tags of a booking: at most 20 different ones of 1 to 50 characters each, in the given order. They may be
+/// personal data, although they should not.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Tags(Vec<String>);
 

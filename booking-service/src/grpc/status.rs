@@ -144,8 +144,8 @@ fn not_allowed(change: BookingChange) -> (&'static str, &'static str) {
         ),
         BookingChange::Cancel => (
             "BOOKING_NOT_CANCELLABLE",
-            "Only a PENDING or CONFIRMED booking that has not started (for the venue: not ended) can be cancelled: read \
-             it again.",
+            "Only a PENDING or CONFIRMED booking that has not started (for the venue: not ended) can be cancelled: \
+             read it again.",
         ),
         BookingChange::Reschedule => (
             "BOOKING_NOT_RESCHEDULABLE",
@@ -166,8 +166,8 @@ fn not_allowed(change: BookingChange) -> (&'static str, &'static str) {
         BookingChange::Update => ("BOOKING_NOT_UPDATABLE", "The booking cannot be changed: read it again."),
         BookingChange::Reinstate => (
             "BOOKING_NOT_REINSTATABLE",
-            "Only a CANCELLED, COMPLETED or NO_SHOW booking is reinstated, and one that was never confirmed only before \
-             its start and if it was no offer: make a new booking.",
+            "Only a CANCELLED, COMPLETED or NO_SHOW booking is reinstated, and one that was never confirmed only \
+             before its start and if it was no offer: make a new booking.",
         ),
         BookingChange::CorrectInstant => {
             ("BOOKING_NOT_CORRECTABLE", "Only a booking that can still take place is corrected.")
