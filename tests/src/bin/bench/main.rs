@@ -9,6 +9,7 @@ mod distances;
 mod environment;
 mod error;
 mod floor;
+mod floors;
 mod hot;
 mod list_availability;
 mod load;
@@ -40,6 +41,7 @@ use crate::{
     distances::FarCase,
     environment::Environment,
     error::BenchError,
+    floors::FloorCase,
     open_loop::OpenCase,
     pgbench::Pgbench,
     report::Report,
@@ -71,6 +73,7 @@ async fn main() -> ExitCode {
 struct Chosen {
     hot: Vec<Case>,
     batches: bool,
+    floors: Vec<FloorCase>,
     open_loop: Vec<OpenCase>,
     link: bool,
     far: Vec<FarCase>,
@@ -83,6 +86,7 @@ impl Chosen {
         let chosen = Self {
             hot: case::all().into_iter().filter(|case| wanted(&case.subject().name)).collect(),
             batches: wanted(store_messages::NAME),
+            floors: FloorCase::all().filter(|case| wanted(&case.name())).collect(),
             open_loop: OpenCase::all().into_iter().filter(|case| wanted(&case.subject().name)).collect(),
             link: wanted(distances::LINK),
             far: FarCase::all(&cli.distances()).into_iter().filter(|far| wanted(&far.subject().name)).collect(),
@@ -94,7 +98,7 @@ impl Chosen {
 
     /// Whether anything needs the stage without a distance.
     fn is_near(&self) -> bool {
-        self.batches || !self.hot.is_empty() || !self.open_loop.is_empty()
+        self.batches || !self.floors.is_empty() || !self.hot.is_empty() || !self.open_loop.is_empty()
     }
 }
 
@@ -169,7 +173,7 @@ async fn measure(
 /// it.
 async fn measure_near(
     cli: &Cli,
-    Chosen { hot, batches, open_loop, .. }: &Chosen,
+    Chosen { hot, batches, floors, open_loop, .. }: &Chosen,
     pgbench: &Pgbench,
     server: &ThrowawayServer,
     interrupt: &Interrupt,
@@ -190,6 +194,7 @@ async fn measure_near(
         if *batches {
             report.batches = store_messages::measure(cli.rounds(), &with).await?.into_iter().collect();
         }
+        report.floors = crate::floors::measure(floors, cli.rounds(), &with).await?;
         let plan =
             open_loop::Plan { cases: open_loop.clone(), rounds: cli.fewer_rounds(), quick: cli.quick, with: &with };
         report.open_loop = open_loop::measure(&plan).await?;

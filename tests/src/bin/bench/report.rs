@@ -23,6 +23,7 @@ pub struct Report {
     #[serde(flatten)]
     pub hot: Option<HotReport>,
     pub batches: Vec<Comparison>,
+    pub floors: Vec<Comparison>,
     pub open_loop: Vec<Comparison>,
     pub distances: Vec<Comparison>,
     pub sizes: Vec<SizedReport>,
@@ -63,6 +64,7 @@ impl Report {
             environment,
             hot: None,
             batches: Vec::new(),
+            floors: Vec::new(),
             open_loop: Vec::new(),
             distances: Vec::new(),
             sizes: Vec::new(),
@@ -88,7 +90,7 @@ impl Report {
     /// Every comparison: of the hot calls, StoreMessages, the open loops, the distances, the builds and the rotation.
     pub fn comparisons(&self) -> impl Iterator<Item = &Comparison> {
         let hot = self.hot.iter().flat_map(|hot| &hot.cases);
-        let near = hot.chain(&self.batches).chain(&self.open_loop);
+        let near = hot.chain(&self.batches).chain(&self.floors).chain(&self.open_loop);
         near.chain(&self.distances).chain(&self.beside).chain(&self.rotation)
     }
 

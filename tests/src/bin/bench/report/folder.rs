@@ -27,6 +27,7 @@ pub fn write(report: &Report, folder: &Path) -> Result<(), BenchError> {
     let parts = [
         Part { heading: "Hot calls", x_title: "clients", comparisons: hot },
         Part { heading: "StoreMessages", x_title: "messages", comparisons: &report.batches },
+        Part { heading: "Floors", x_title: "clients", comparisons: &report.floors },
         Part { heading: "Open loop", x_title: "% of the peak", comparisons: &report.open_loop },
         Part { heading: "Distant database", x_title: "ms of a round trip", comparisons: &report.distances },
         Part { heading: "Two builds", x_title: "ms of a round trip", comparisons: &report.beside },
