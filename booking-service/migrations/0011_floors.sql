@@ -31,7 +31,7 @@ CREATE TABLE areas (
 );
 
 -- The taken seats of an area, an element for each tick of a day. No row: none are taken. One row a day was the cheapest
--- of the forms that were measured; see docs/decisions/0084-occupancy-is-an-array-a-day.md.
+-- of the forms that were measured; see docs/decisions/0088-occupancy-is-an-array-a-day.md.
 CREATE TABLE area_days (
     venue_id  uuid       NOT NULL,
     area      text       COLLATE "C" NOT NULL,
@@ -47,12 +47,15 @@ CREATE TABLE area_days (
 -- The area in which a booking sits, and until when it takes the area's seats. NULL: it was made for a venue without a
 -- floor. If the venue has one now, its seats are counted in the first area until its end.
 ALTER TABLE bookings
-    ADD COLUMN area text COLLATE "C" CONSTRAINT booking_area CHECK (area ~ '^[a-z0-9]' AND area !~ '[^a-z0-9-]'),
+    ADD COLUMN area text COLLATE "C",
     ADD COLUMN occupied_until timestamptz,
-    ADD CONSTRAINT booking_occupied_until CHECK ((area IS NULL) = (occupied_until IS NULL));
+    -- Not validated: that would read the whole table, whose rows all have NULL here.
+    ADD CONSTRAINT booking_area CHECK (area ~ '^[a-z0-9]' AND area !~ '[^a-z0-9-]') NOT VALID,
+    ADD CONSTRAINT booking_occupied_until CHECK ((area IS NULL) = (occupied_until IS NULL)) NOT VALID;
 
--- Whether the venue has a floor. SetFloor locks and marks all upcoming slots before it counts their bookings, so a
--- booking either is counted by it or sees the mark on the slot that it has locked. Slots that are laid out later are
+-- Whether the venue has a floor. SetFloor locks all upcoming slots, and marks them when the venue gets or loses its
+-- floor, before it counts their bookings. So a booking either is counted by it or sees another mark on the slot that it
+-- has locked than its snapshot shows. Slots that are laid out later are
 -- not marked; whoever sees one of them sees the venue's floor too, because both lock the venue.
 ALTER TABLE venues ADD COLUMN has_floor boolean NOT NULL DEFAULT false;
 ALTER TABLE slots ADD COLUMN has_floor boolean NOT NULL DEFAULT false;
@@ -96,6 +99,10 @@ DECLARE
     i integer;
     j integer;
 BEGIN
+    -- The area was removed meanwhile.
+    IF most IS NULL THEN
+        RETURN party_size <= 0;
+    END IF;
     FOR d IN first_day .. floor(last::numeric / day_ticks)::integer LOOP
         i := GREATEST(first - d * day_ticks, 0) + 1;
         j := LEAST(last - d * day_ticks, day_ticks - 1) + 1;
@@ -196,18 +203,30 @@ BEGIN
     day_ticks := 1440 / f.tick_minutes;
     first := first_tick(f, slot.starts_at);
     last := last_tick(f, occupied_until);
-    SELECT max(COALESCE((
+    -- Never below 0, although an area that was made smaller may have more guests than seats.
+    SELECT max(GREATEST(0, COALESCE((
         SELECT min(LEAST(d.seats, a.seats) - t)
         FROM area_days d
         CROSS JOIN LATERAL unnest(
             d.taken[GREATEST(first - d.day * day_ticks, 0) + 1 : last - d.day * day_ticks + 1]) AS t
         WHERE d.venue_id = a.venue_id AND d.area = a.area
           AND d.day BETWEEN floor(first::numeric / day_ticks) AND floor(last::numeric / day_ticks)
-    ), a.seats, 32767))
+    ), a.seats, 32767)))
     INTO open_seats
     FROM areas a
     WHERE a.venue_id = slot.venue_id AND (wanted = '' OR a.area = wanted);
 END
+$$;
+
+-- When a party would leave a slot, and the open seats of each area for its visit, in order, as JSON.
+CREATE FUNCTION open_areas(slot slots, party_size integer) RETURNS jsonb LANGUAGE sql STABLE AS $$
+SELECT jsonb_build_object(
+    'ends_at', (SELECT s.ends_at FROM sitting(slot, party_size, '') AS s),
+    'areas', (
+        SELECT jsonb_agg(jsonb_build_array(a.area, s.open_seats) ORDER BY a.rank)
+        FROM areas a
+        CROSS JOIN LATERAL sitting(slot, party_size, a.area) AS s
+        WHERE a.venue_id = slot.venue_id))
 $$;
 
 -- The seats of the largest area of a floor; NULL without a floor.
@@ -224,7 +243,7 @@ BEGIN
         FROM area_days d, floors f
         WHERE f.venue_id = slot.venue_id AND d.venue_id = f.venue_id
           AND d.day BETWEEN floor(first_tick(f, slot.starts_at) / (1440.0 / f.tick_minutes))
-                        AND floor(first_tick(f, slot.starts_at) / (1440.0 / f.tick_minutes)) + 1
+                        AND floor(first_tick(f, slot.starts_at) / (1440.0 / f.tick_minutes)) + 2
         ORDER BY d.area, d.day
         FOR NO KEY UPDATE OF d;
     END IF;
@@ -280,8 +299,11 @@ WITH seats AS (
     WHERE b.venue_id = f.venue_id AND b.slot_date >= from_date AND b.status IN ('PENDING', 'CONFIRMED')
     GROUP BY 1, 2
 ),
-days AS (
-    SELECT s.area, floor(s.tick / (1440.0 / f.tick_minutes))::integer AS day FROM seats s GROUP BY 1, 2
+days AS (                          -- not of an area that was removed after the visits there
+    SELECT s.area, floor(s.tick / (1440.0 / f.tick_minutes))::integer AS day
+    FROM seats s
+    JOIN areas a ON a.venue_id = f.venue_id AND a.area = s.area
+    GROUP BY 1, 2
 )
 SELECT d.area, d.day, array_agg(COALESCE(s.taken, 0)::smallint ORDER BY tick)
 FROM days d
@@ -291,12 +313,13 @@ GROUP BY 1, 2
 $$;
 
 -- SetFloor, for a floor whose version is still `read_version` (0: none). `outcome`: set; contended; venue_not_found;
--- area_has_bookings, with the area. Nothing was written unless it is set.
+-- area_has_bookings, with the area. Nothing was written unless it is set; with `only_check` nothing is written.
 --
 -- A function, because the bookings must be counted by a snapshot that is taken after all upcoming slots are locked: a
 -- booking that is created meanwhile is counted here or sees the new floor.
 CREATE FUNCTION set_floor(
     venue uuid, read_version bigint, new_floor jsonb, counts_since timestamptz, today date, moment timestamptz,
+    only_check boolean,
     OUT outcome text, OUT area text, OUT version bigint, OUT counted bigint)
 LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_column
@@ -328,10 +351,13 @@ BEGIN
         outcome := 'area_has_bookings';
         RETURN;
     END IF;
-    DELETE FROM area_days d WHERE d.venue_id = venue;
-    DELETE FROM areas a WHERE a.venue_id = venue;
     outcome := 'set';
     version := read_version + 1;
+    IF only_check THEN
+        RETURN;
+    END IF;
+    DELETE FROM area_days d WHERE d.venue_id = venue;
+    DELETE FROM areas a WHERE a.venue_id = venue;
     IF jsonb_array_length(new_floor -> 'areas') = 0 THEN
         DELETE FROM floors o WHERE o.venue_id = venue;
         counted := 0;
@@ -356,7 +382,8 @@ BEGIN
             WHERE b.venue_id = venue AND b.slot_date >= today - 2 AND b.status IN ('PENDING', 'CONFIRMED')
               AND COALESCE(b.occupied_until, b.ends_at) > moment);
     END IF;
-    UPDATE slots s SET has_floor = true WHERE s.venue_id = venue AND s.slot_date >= today - 2 AND NOT s.has_floor;
+    UPDATE slots s SET has_floor = f.venue_id IS NOT NULL
+    WHERE s.venue_id = venue AND s.slot_date >= today - 2 AND s.has_floor <> (f.venue_id IS NOT NULL);
     UPDATE venues v SET has_floor = f.venue_id IS NOT NULL
     WHERE v.venue_id = venue AND v.has_floor <> (f.venue_id IS NOT NULL);
     -- More seats may be what waiting customers wait for.

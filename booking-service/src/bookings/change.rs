@@ -185,8 +185,13 @@ impl Bookings {
 /// PostgreSQL may check the capacity of a slot on an older version than the locked one. Ids that exist already were
 /// written by an earlier run of the same commit, whose answer was lost.
 pub fn is_overtaken(error: &DatabaseError) -> bool {
-    const CONSTRAINTS: [&str; 4] =
-        ["slot_not_oversold", "area_not_oversold", "booking_events_pkey", "booking_events_version_key"];
+    const CONSTRAINTS: [&str; 5] = [
+        "slot_not_oversold",
+        "area_not_oversold",
+        "area_days_venue_id_area_fkey",
+        "booking_events_pkey",
+        "booking_events_version_key",
+    ];
     is_deadlock(error) || CONSTRAINTS.iter().any(|constraint| error.violates(constraint))
 }
 

@@ -73,10 +73,31 @@ counted AS (                       -- seats can be freed even if the slot was mi
     UPDATE slots s SET reserved = GREATEST(moved.reserved, 0) FROM moved
     WHERE (s.venue_id, s.slot_date, s.start_time) = (moved.venue_id, moved.slot_date, moved.start_time)
 ),
+day AS MATERIALIZED (              -- row locks on the days of areas, in one order; a day without a row is empty
+    SELECT d.day
+    FROM (
+        SELECT DISTINCT seat.venue_id, seat.area, day
+        FROM done JOIN seat USING (booking_id)
+        CROSS JOIN LATERAL (SELECT f.* FROM floors f WHERE f.venue_id = seat.venue_id LIMIT 1) AS f
+        CROSS JOIN LATERAL generate_series(
+            floor(first_tick(f, seat.since) / (1440.0 / f.tick_minutes))::integer,
+            floor(last_tick(f, seat.until) / (1440.0 / f.tick_minutes))::integer) AS day
+        ORDER BY 1, 2, 3
+    ) AS key
+    CROSS JOIN LATERAL (
+        SELECT d.day
+        FROM area_days d
+        WHERE d.venue_id = key.venue_id AND d.day = key.day AND (d.area = key.area OR key.area IS NULL)
+        ORDER BY d.area
+        LIMIT 20
+        FOR NO KEY UPDATE
+    ) AS d
+),
 settled AS MATERIALIZED (          -- the seats of the floor; fails if an area lacks them. Freed seats first
     SELECT settle_area(seat.venue_id, seat.area, seat.since, seat.until, seat.seats, seat.is_forced)
     FROM done JOIN seat USING (booking_id) JOIN slot USING (venue_id, slot_date, start_time)
-    WHERE slot.has_floor OR EXISTS (SELECT FROM floors f WHERE f.venue_id = seat.venue_id)
+    WHERE (slot.has_floor OR (SELECT true FROM floors f WHERE f.venue_id = seat.venue_id LIMIT 1))
+      AND (SELECT count(*) FROM day) >= 0
     ORDER BY seat.seats > 0, seat.area, seat.since
 ),
 offered AS (

@@ -37,7 +37,10 @@ offer AS MATERIALIZED (            -- the slot, its venue's policy, and the reas
            COALESCE(refusal_figure(why.refusal, v, s, $6), it.open_seats) AS figure
     FROM venues v
     LEFT JOIN slots s ON s.venue_id = v.venue_id AND s.slot_date = $4 AND s.start_time = $5
-    LEFT JOIN LATERAL sitting(s, $6, $23::text) AS it ON v.has_floor AND s.venue_id IS NOT NULL
+    -- a subquery, so that the function runs only where it is needed
+    LEFT JOIN LATERAL (
+        SELECT it.* FROM sitting(s, $6, $23::text) AS it WHERE v.has_floor AND s.venue_id IS NOT NULL OFFSET 0
+    ) AS it ON true
     CROSS JOIN LATERAL (
         SELECT COALESCE(
             CASE WHEN v.phone_region <> $22::text THEN 'PHONE_REGION' END,

@@ -45,7 +45,10 @@ offer AS MATERIALIZED (            -- what the snapshot shows of each request, a
                COALESCE(v.phone_region = r.phone_region, true) AS is_readable
         FROM venues v
         LEFT JOIN slots s ON s.venue_id = r.venue_id AND s.slot_date = r.slot_date AND s.start_time = r.start_time
-        LEFT JOIN LATERAL sitting(s, r.party_size, r.wanted_area) AS it ON v.has_floor AND s.venue_id IS NOT NULL
+        -- a subquery, so that the function runs only where it is needed
+        LEFT JOIN LATERAL (
+            SELECT it.* FROM sitting(s, r.party_size, r.wanted_area) AS it WHERE v.has_floor AND s.venue_id IS NOT NULL OFFSET 0
+        ) AS it ON true
         CROSS JOIN LATERAL (
             SELECT COALESCE(
                 slot_refusal(v, s, r.slot_date, r.party_size, r.now),
@@ -93,14 +96,15 @@ priced AS MATERIALIZED (
     FROM seated
     WHERE known_id IS NULL OR n IN (SELECT n FROM known)
 ),
-placed AS MATERIALIZED (           -- one after the other, each sees the seats that those before it have taken
-    SELECT *, CASE WHEN has_floor THEN take_area(venue_id, wanted_area, starts_at, occupied_until, party_size) END AS area
-    FROM priced
+in_area AS MATERIALIZED (          -- one after the other, each sees the seats that those before it have taken
+    SELECT *,
+           CASE WHEN has_floor THEN take_area(venue_id, wanted_area, starts_at, occupied_until, party_size) END AS area
+    FROM (SELECT * FROM priced ORDER BY venue_id, slot_date, start_time, n) AS ready
 ),
 draft AS MATERIALIZED (            -- the gate: every step below depends on it. The computed columns of the bookings, and the first events of their hash chains
     SELECT p.*, deposit_cents, status, hold_expires_at, confirmed_at, data,
            event_hash('', event_id, booking_id, 1, now, 'teppan.booking.created.v1', data) AS event_hash
-    FROM (SELECT * FROM placed WHERE area IS NOT NULL OR NOT has_floor) AS p
+    FROM (SELECT * FROM in_area WHERE area IS NOT NULL OR NOT has_floor) AS p
     CROSS JOIN LATERAL (SELECT deposit_cents(total_cents, deposit_percent, currency) AS deposit_cents LIMIT 1) AS deposit
     CROSS JOIN LATERAL (
         SELECT CASE WHEN deposit_cents > 0 THEN 'PENDING' ELSE 'CONFIRMED' END AS status,

@@ -188,7 +188,13 @@ pub fn describe(data: &mut EventData, before: Option<&Booking>, after: &Booking)
             event.conversation_id.clone_from(&after.conversation_id);
             event.party_size = after.party_size;
         }
-        EventData::BookingUpdated(event) => event.conversation_id.clone_from(&after.conversation_id),
+        EventData::BookingUpdated(event) => {
+            event.conversation_id.clone_from(&after.conversation_id);
+            if event.ends_at.is_some() {
+                event.ends_at = timestamp(after.ends_at);
+                event.occupied_until = after.occupied_until.and_then(timestamp);
+            }
+        }
         EventData::BookingReinstated(event) => describe_reinstated(event, before, after),
         EventData::RefundRequired(event) => {
             event.currency.clone_from(&after.currency);

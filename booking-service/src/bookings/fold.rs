@@ -51,8 +51,11 @@ fn apply(booking: &mut Booking, event: &EventData, at: DateTime<Utc>) -> Result<
         EventData::BookingInstantCorrected(event) => {
             change(booking, BookingChange::CorrectInstant)?;
             booking.hold_expires_at = instant(event.hold_expires_at.as_ref());
-            booking.occupied_until = instant(event.occupied_until.as_ref());
-            begin_at(booking, event.starts_at.as_ref(), event.ends_at.as_ref())
+            let previous_starts_at = booking.starts_at;
+            begin_at(booking, event.starts_at.as_ref(), event.ends_at.as_ref()).map(|()| {
+                let moved_by = booking.starts_at - previous_starts_at;
+                booking.occupied_until = booking.occupied_until.map(|until| until + moved_by);
+            })
         }
         EventData::BookingCustomerChanged(event) => {
             CustomerId::parse(&event.customer_id).ok().map(|customer_id| booking.customer_id = customer_id)
@@ -75,6 +78,10 @@ fn apply(booking: &mut Booking, event: &EventData, at: DateTime<Utc>) -> Result<
         EventData::BookingUpdated(event) => {
             change(booking, BookingChange::Update)?;
             let is_field = |field: &i32| matches!(wire::BookingField::try_from(*field), Ok(it) if it as i32 != 0);
+            if let Some(ends_at) = instant(event.ends_at.as_ref()) {
+                booking.ends_at = ends_at;
+                booking.occupied_until = instant(event.occupied_until.as_ref());
+            }
             (!event.changed_fields.is_empty() && event.changed_fields.iter().all(is_field)).then_some(())
         }
         EventData::BookingReinstated(event) => {

@@ -47,8 +47,10 @@ impl Loaded {
     /// Whether the venue's floor has the seats that the booking took before it expired; true without a floor.
     pub fn has_area_for_it_again(&self) -> bool {
         let (Some(floor), booking) = (self.floor.as_ref(), &self.booking) else { return true };
-        let until = booking.occupied_until.unwrap_or(booking.ends_at);
-        floor.has_seats(booking.area.as_deref(), booking.starts_at, until, booking.party_size)
+        // Newer time zone rules may have moved the slot meanwhile.
+        let since = self.slot.as_ref().map_or(booking.starts_at, |slot| slot.starts_at);
+        let until = since + (booking.occupied_until.unwrap_or(booking.ends_at) - booking.starts_at);
+        floor.has_seats(booking.area.as_deref(), since, until, booking.party_size)
     }
 }
 

@@ -38,7 +38,11 @@ SELECT
         SELECT
         FROM waitlist_entries w
         WHERE w.venue_id = own.venue_id AND w.slot_date = own.slot_date AND w.start_time = own.start_time
-          AND w.status = 'WAITING' AND w.queue_number > 0) AS has_waiting_entries,
+          AND w.status = 'WAITING' AND w.queue_number > 0)
+    -- the seats of an area may be what entries of other slots wait for
+    OR v.has_floor AND EXISTS (
+        SELECT FROM waitlist_entries w
+        WHERE w.venue_id = v.venue_id AND w.status = 'WAITING' AND w.queue_number > 0) AS has_waiting_entries,
     EXISTS (
         SELECT
         FROM waitlist_entries w

@@ -70,7 +70,7 @@ pub fn decide(loaded: &Loaded, request: &Reschedule, occasion: &Occasion) -> Res
     };
     let target = target.map_err(refuse)?;
     let seating = match request.area {
-        None if is_smaller_in_place => fewer_seats(loaded, party_size),
+        None if is_smaller_in_place => fewer_seats(loaded, &target, party_size),
         _ => seat_again(loaded, request, &target, party_size).map_err(refuse)?,
     };
     let total_cents = target.price_per_person_cents * i64::from(party_size);
@@ -140,14 +140,14 @@ fn without_own_seats(target: &SlotRow, booking: &Booking) -> SlotRow {
 }
 
 /// Where a party sits that becomes smaller in its slot: in its area, and not longer than before.
-fn fewer_seats(loaded: &Loaded, party_size: i32) -> Seating {
+fn fewer_seats(loaded: &Loaded, target: &SlotRow, party_size: i32) -> Seating {
     let booking = &loaded.booking;
-    let ends_at = loaded.floor.as_ref().filter(|_| booking.area.is_some()).map_or(booking.ends_at, |state| {
-        let sitting = state.floor.sitting(booking.starts_at, booking.start_time, party_size);
-        sitting.ends_at.min(booking.ends_at)
+    let ends_at = loaded.floor.as_ref().filter(|_| booking.area.is_some()).map_or(target.ends_at, |state| {
+        let sitting = state.floor.sitting(target.starts_at, target.start_time, party_size);
+        sitting.ends_at.min(target.ends_at)
     });
     let area = booking.area.as_deref().and_then(|area| AreaKey::parse(area).ok());
-    let until = booking.occupied_until.map(|until| until - (booking.ends_at - ends_at));
+    let until = booking.occupied_until.map(|until| ends_at + (until - booking.ends_at));
     Seating { ends_at, area: area.zip(until) }
 }
 
@@ -158,7 +158,7 @@ fn seat_again(loaded: &Loaded, request: &Reschedule, target: &SlotRow, party_siz
     let Some(floor) = loaded.floor.as_ref() else { return seat(target, None, request.area.as_ref(), party_size) };
     let own = booking.area.as_deref().and_then(|area| AreaKey::parse(area).ok());
     let until = booking.occupied_until.unwrap_or(booking.ends_at);
-    let floor = floor.after(own.as_ref(), booking.starts_at, until, -booking.party_size);
+    let floor = floor.after(booking.area.as_deref(), booking.starts_at, until, -booking.party_size);
     let place = |wanted| seat(target, Some(&floor), wanted, party_size);
     match (&request.area, &own) {
         (None, Some(own)) => place(Some(own)).or_else(|_| place(None)),

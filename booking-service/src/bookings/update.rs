@@ -1,3 +1,4 @@
+use chrono::{DateTime, TimeDelta, Utc};
 use teppan_shared::{
     contract::events::v1::{self as wire, BookingField},
     read_error::Corrupted,
@@ -6,22 +7,25 @@ use teppan_shared::{
 use super::{
     booking::OpenBooking,
     change::{BookingTarget, ChangeBookingError, NoChange, allow},
-    decision::{Decision, Occasion},
+    decision::{Decision, Occasion, Occupancy},
     details::BookingDetails,
-    event_data::EventData,
+    event_data::{EventData, timestamp},
     load::{Loaded, Wanted},
 };
 use crate::{
     bookings::Bookings,
     domain::{
-        BookingChange, ChangeRefusal, Email, Etag, GivenPhone, Name, PartyNotes, PhoneRegion, SpecialRequests, Tags,
-        VenueNotes,
+        BookingChange, BookingStatus, ChangeRefusal, Email, Etag, GivenPhone, Name, PartyNotes, PhoneRegion, Refusal,
+        SpecialRequests, Tags, VenueNotes,
     },
 };
 
-/// The fields of a booking's details to change. `None`: the field stays. `Some(None)`: it is emptied.
+/// The longest visit.
+const VISIT_MAX: TimeDelta = TimeDelta::hours(24);
+
+/// The fields of a booking to change. `None`: the field stays. `Some(None)`: it is emptied.
 #[derive(Clone, Default)]
-pub struct DetailsChange {
+pub struct BookingUpdate {
     pub name: Option<Name>,
     pub email: Option<Option<Email>>,
     pub phone: Option<Option<GivenPhone>>,
@@ -29,10 +33,12 @@ pub struct DetailsChange {
     pub venue_notes: Option<Option<VenueNotes>>,
     pub party_notes: Option<Option<PartyNotes>>,
     pub tags: Option<Tags>,
+    /// When the party leaves.
+    pub ends_at: Option<DateTime<Utc>>,
 }
 
 impl Bookings {
-    /// Changes the contact, wishes, notes and tags of a booking. The old values are gone: the event names only the
+    /// Changes the contact, wishes, notes, tags and the end of a booking. The old values are gone: the event names only the
     /// fields, and the row has the new sealed value.
     ///
     /// An erasure that commits first leaves the change without an effect, because the commit compares `erased_at` of
@@ -43,7 +49,7 @@ impl Bookings {
     pub async fn update_booking(
         &self,
         target: &BookingTarget,
-        change: &DetailsChange,
+        change: &BookingUpdate,
     ) -> Result<OpenBooking, ChangeBookingError> {
         let occasion = Occasion::of_call(self.clock.now());
         let update = |loaded: &Loaded| {
@@ -61,14 +67,16 @@ pub fn decide(
     loaded: &Loaded,
     details: Option<&BookingDetails>,
     etag: Option<Etag>,
-    change: &DetailsChange,
+    change: &BookingUpdate,
     occasion: &Occasion,
 ) -> Result<(Decision, BookingDetails), NoChange> {
     let before = details.ok_or(NoChange::Refused(ChangeRefusal::Erased))?;
     let region = PhoneRegion::parse(&loaded.venue.phone_region)
         .map_err(|_| NoChange::Corrupted(Corrupted::Column("venues.phone_region")))?;
     let after = change.applied_to(before, region).map_err(NoChange::Refused)?;
-    let changed = changed_fields(before, &after);
+    let ends_at = change.ends_at.filter(|at| *at != loaded.booking.ends_at);
+    let mut changed = changed_fields(before, &after);
+    changed.extend(ends_at.map(|_| BookingField::EndsAt));
     if changed.is_empty() {
         return Err(NoChange::Unchanged);
     }
@@ -76,15 +84,55 @@ pub fn decide(
     if after.contact.email.is_none() && after.contact.phone.is_none() {
         return Err(NoChange::Refused(ChangeRefusal::Unreachable));
     }
+    let visit = ends_at.map(|ends_at| visit_until(loaded, ends_at)).transpose().map_err(NoChange::Refused)?;
     let mut decision = Decision::about(&loaded.booking, occasion);
+    if visit.is_some() {
+        decision.free_seats();
+    }
     decision.apply(EventData::BookingUpdated(wire::BookingUpdated {
         changed_fields: changed.into_iter().map(Into::into).collect(),
+        ends_at: visit.and_then(|(ends_at, _)| timestamp(ends_at)),
+        occupied_until: visit.and_then(|(_, until)| until).and_then(timestamp),
         ..Default::default()
     }))?;
+    match visit {
+        None => {}
+        Some((ends_at, _)) if ends_at < loaded.booking.ends_at => decision.keep_seats(),
+        Some(_) => decision.retake_seats(),
+    }
     Ok((decision, after))
 }
 
-impl DetailsChange {
+/// The end of a booking's visit, and until when it takes the seats of its area, if it has one.
+type Visit = (DateTime<Utc>, Option<DateTime<Utc>>);
+
+/// The visit with another end: as long as it takes seats, for up to a day, and if its area has the seats for the longer
+/// time.
+fn visit_until(loaded: &Loaded, ends_at: DateTime<Utc>) -> Result<Visit, ChangeRefusal> {
+    let booking = &loaded.booking;
+    if !matches!(booking.status, BookingStatus::Pending | BookingStatus::Confirmed) {
+        return Err(ChangeRefusal::NotAllowed);
+    }
+    if ends_at <= booking.starts_at || ends_at > booking.starts_at + VISIT_MAX {
+        return Err(ChangeRefusal::EndOutOfRange);
+    }
+    let turn = booking.occupied_until.map(|until| until - booking.ends_at);
+    let until = ends_at + turn.unwrap_or_default();
+    let own = Occupancy::of(booking);
+    let area = own.area.as_deref();
+    let has_seats = loaded.floor.as_ref().is_none_or(|floor| {
+        let floor = floor.after(area, own.since, own.until, -booking.party_size);
+        floor.has_seats(area, booking.starts_at, until, booking.party_size)
+    });
+    // A shorter visit takes no seats that the booking does not have.
+    if !has_seats && ends_at > booking.ends_at {
+        let full = Refusal::AreaFull { open_seats: 0 };
+        return Err(ChangeRefusal::Slot(booking.slot(), full));
+    }
+    Ok((ends_at, turn.map(|_| until)))
+}
+
+impl BookingUpdate {
     fn applied_to(&self, before: &BookingDetails, region: PhoneRegion) -> Result<BookingDetails, ChangeRefusal> {
         let mut details = before.clone();
         let contact = &mut details.contact;
@@ -145,7 +193,7 @@ mod tests {
         BookingDetails::new(&contact, SpecialRequests::parse("Window".to_owned()).ok().as_ref())
     }
 
-    fn refused(details: Option<&BookingDetails>, etag: Option<Etag>, change: &DetailsChange) -> NoChange {
+    fn refused(details: Option<&BookingDetails>, etag: Option<Etag>, change: &BookingUpdate) -> NoChange {
         match decide(&confirmed_booking(), details, etag, change, &occasion(10)) {
             Ok(_) => panic!("it is changed"),
             Err(refused) => refused,
@@ -154,13 +202,13 @@ mod tests {
 
     #[test]
     fn the_event_names_the_changed_fields_and_nothing_else_of_the_booking_changes() {
-        let change = DetailsChange {
+        let change = BookingUpdate {
             name: Name::parse("Ada").ok(),
             phone: Some(GivenPhone::parse("030 654321").ok()),
             special_requests: Some(None),
             party_notes: Some(PartyNotes::parse("1 high chair".to_owned()).ok()),
             tags: Tags::parse(&["birthday".to_owned()]).ok(),
-            ..DetailsChange::default()
+            ..BookingUpdate::default()
         };
         for status in BookingStatus::ALL {
             let mut loaded = booking_in_status(*status);
@@ -182,19 +230,19 @@ mod tests {
 
     #[test]
     fn a_change_to_the_present_values_is_not_committed_also_with_an_old_etag() {
-        let same = DetailsChange { name: Name::parse(" Ada ").ok(), ..DetailsChange::default() };
+        let same = BookingUpdate { name: Name::parse(" Ada ").ok(), ..BookingUpdate::default() };
         assert_eq!(refused(Some(&details()), Some(Etag::of(1)), &same), NoChange::Unchanged);
-        let other = DetailsChange { name: Name::parse("Bea").ok(), ..DetailsChange::default() };
+        let other = BookingUpdate { name: Name::parse("Bea").ok(), ..BookingUpdate::default() };
         assert_eq!(refused(Some(&details()), Some(Etag::of(1)), &other), NoChange::StaleEtag);
     }
 
     #[test]
     fn an_erased_booking_gets_no_data_and_a_contact_stays_reachable() {
-        let change = DetailsChange { email: Some(None), phone: Some(None), ..DetailsChange::default() };
+        let change = BookingUpdate { email: Some(None), phone: Some(None), ..BookingUpdate::default() };
         assert_eq!(refused(None, None, &change), NoChange::Refused(ChangeRefusal::Erased));
         assert_eq!(refused(Some(&details()), None, &change), NoChange::Refused(ChangeRefusal::Unreachable));
         let phone = GivenPhone::parse("030 1").ok();
-        let change = DetailsChange { phone: Some(phone), ..DetailsChange::default() };
+        let change = BookingUpdate { phone: Some(phone), ..BookingUpdate::default() };
         let NoChange::Refused(ChangeRefusal::Phone(_)) = refused(Some(&details()), None, &change) else {
             panic!("the number is too short")
         };

@@ -113,6 +113,8 @@ pub enum ChangeRefusal {
     Phone(super::PhoneFault),
     /// The contact would have neither an e-mail address nor a telephone number.
     Unreachable,
+    /// The visit would not end after its start, or more than a day after it.
+    EndOutOfRange,
     /// The booking is a waitlist offer, and its customer already has an offer of the new slot.
     AlreadyOffered,
     /// The new slot cannot take the booking.

@@ -126,10 +126,10 @@ type Ticks = std::ops::Range<i32>;
 
 /// The ticks that a time touches.
 fn ticks(counts_from: DateTime<Utc>, tick_minutes: i32, since: DateTime<Utc>, until: DateTime<Utc>) -> Ticks {
-    let (length, tick) = (i64::from(tick_minutes) * 60, |it: i64| i32::try_from(it).unwrap_or(i32::MAX));
-    let seconds = |at: DateTime<Utc>| (at - counts_from).num_seconds();
-    // PostgreSQL stores fractions of a second, but no slot starts at one.
-    tick(seconds(since).div_euclid(length))..tick(-(-seconds(until)).div_euclid(length))
+    let (length, tick) = (i64::from(tick_minutes) * 60_000_000, |it: i64| i32::try_from(it).unwrap_or(i32::MAX));
+    // Three hundred thousand years of microseconds fit.
+    let micros = |at: DateTime<Utc>| (at - counts_from).num_microseconds().unwrap_or(i64::MAX);
+    tick(micros(since).div_euclid(length))..tick(-(-micros(until)).div_euclid(length))
 }
 
 impl FloorState {
@@ -142,8 +142,9 @@ impl FloorState {
         let (seats, day_ticks) = (area.seats.unwrap_or(SEATS_WITHOUT_LIMIT), self.floor.day_ticks());
         let (ticks, days) = (self.ticks(since, until), self.days.iter().filter(|day| day.area == area.area));
         let of_day = |day: &AreaDay| {
-            let taken = day.taken.iter().zip(day.day * day_ticks..).filter(|(_, tick)| ticks.contains(tick));
-            taken.map(|(taken, _)| day.seats.min(seats) - taken).min()
+            let index = |tick: i32| usize::try_from((tick - day.day * day_ticks).clamp(0, day_ticks)).unwrap_or(0);
+            let taken = day.taken.get(index(ticks.start)..index(ticks.end))?.iter().max()?;
+            Some(day.seats.min(seats) - taken)
         };
         days.filter_map(of_day).min().unwrap_or(seats)
     }
@@ -180,10 +181,10 @@ impl FloorState {
     }
 
     /// The state after seats of an area were taken (above 0) or freed (below 0) for a time. `None`: the first area.
-    pub fn after(&self, area: Option<&AreaKey>, since: DateTime<Utc>, until: DateTime<Utc>, seats: i32) -> Self {
+    pub fn after(&self, area: Option<&str>, since: DateTime<Utc>, until: DateTime<Utc>, seats: i32) -> Self {
         let (mut state, ticks, day_ticks) = (self.clone(), self.ticks(since, until), self.floor.day_ticks());
-        let area = area.or(self.floor.areas.first().map(|first| &first.area));
-        for day in state.days.iter_mut().filter(|day| Some(&day.area) == area) {
+        let area = area.or(self.floor.areas.first().map(|first| first.area.as_str()));
+        for day in state.days.iter_mut().filter(|day| Some(day.area.as_str()) == area) {
             let first = day.day * day_ticks;
             for (taken, _) in day.taken.iter_mut().zip(first..).filter(|(_, tick)| ticks.contains(tick)) {
                 *taken = (*taken + seats).max(0);

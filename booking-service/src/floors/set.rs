@@ -65,13 +65,10 @@ impl Venues {
                 return Err(SetFloorError::StaleEtag);
             }
             let now = self.clock.now();
-            if new.validate_only {
-                let floor = StoredFloor { floor: new.floor.clone(), version: version + 1, updated_at: now };
-                let floor = Some(floor).filter(|it| !it.floor.areas.is_empty());
-                return Ok(FloorSet { floor, bookings_counted: 0 });
-            }
             if let Some(set) = self.write_floor(new, version, zone, now).await? {
-                self.freed_seats.wake_if_entries_wait();
+                if !new.validate_only {
+                    self.freed_seats.wake_if_entries_wait();
+                }
                 return Ok(set);
             }
         }
@@ -88,8 +85,18 @@ impl Venues {
     ) -> Result<Option<FloorSet>, SetFloorError> {
         let floor = serde_json::to_value(&new.floor).expect("a floor is plain values");
         let (counts_from, today) = (counts_from(zone), now.with_timezone(&zone).date_naive());
-        let write =
-            || sqlx::query_file!("src/floors/set.sql", new.venue_id.0, read_version, floor, counts_from, today, now);
+        let write = || {
+            sqlx::query_file!(
+                "src/floors/set.sql",
+                new.venue_id.0,
+                read_version,
+                floor,
+                counts_from,
+                today,
+                now,
+                new.validate_only
+            )
+        };
         let row = self.database.fetch_one(write).await?;
         match row.outcome.as_str() {
             "set" => {

@@ -1,5 +1,9 @@
-use chrono::{DateTime, SubsecRound as _, Utc};
-use teppan_shared::{contract::booking::v1 as wire, status::Violations, wire::given};
+use chrono::{DateTime, Utc};
+use teppan_shared::{
+    contract::booking::v1 as wire,
+    status::Violations,
+    wire::{given, instant},
+};
 use tonic::Status;
 
 use crate::domain::{
@@ -21,10 +25,8 @@ pub fn decode(request: wire::RecordPaymentRequest, now: DateTime<Utc>) -> Result
     let occurred_at = violations.check_optional(
         "occurred_at",
         request.occurred_at.map(|at| {
-            let nanos = u32::try_from(at.nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
-            let at =
-                nanos.and_then(|nanos| DateTime::from_timestamp(at.seconds, nanos)).ok_or("must be a timestamp")?;
-            parse_moved_at(at.trunc_subsecs(6), now)
+            let at = instant(&at).ok_or("must be a timestamp")?;
+            parse_moved_at(at, now)
         }),
     );
     let parsed = (key, booking_id, kind, method, amount, currency, external_reference, occurred_at);

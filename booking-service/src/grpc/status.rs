@@ -108,6 +108,9 @@ pub fn change_booking(error: &ChangeBookingError, target: &BookingTarget) -> Sta
             ChangeRefusal::Unreachable => {
                 violation("booking.contact", "must have an e-mail address or a telephone number after the change")
             }
+            ChangeRefusal::EndOutOfRange => {
+                violation("booking.ends_at", "must be after starts_at, and at most 24 hours after it")
+            }
             ChangeRefusal::AlreadyOffered => {
                 let message = "The customer already has an offer of the new slot: accept or leave that offer first.";
                 change_refused("SLOT_ALREADY_OFFERED", message, &booking_id, *status)

@@ -1,24 +1,24 @@
 use teppan_shared::{
     contract::booking::v1::{Booking, Contact, UpdateBookingRequest},
     status::Violations,
-    wire::given,
+    wire::{given, instant},
 };
 use tonic::Status;
 
 use super::{change_booking, update_mask};
 use crate::{
-    bookings::{change::BookingTarget, update::DetailsChange},
+    bookings::{change::BookingTarget, update::BookingUpdate},
     domain::{Email, GivenPhone, Name, Note, SpecialRequests, Tags},
 };
 
 /// Decodes the request, or returns every violation. Of the booking only its id and the fields in the mask are read.
-pub fn decode(request: UpdateBookingRequest) -> Result<(BookingTarget, DetailsChange), Status> {
+pub fn decode(request: UpdateBookingRequest) -> Result<(BookingTarget, BookingUpdate), Status> {
     let mut violations = Violations::default();
     let booking = request.booking.unwrap_or_default();
     let target = violations.within("booking.", |violations| {
         change_booking::target(&booking.booking_id, request.etag, request.validate_only, violations)
     });
-    let mut change = DetailsChange::default();
+    let mut change = BookingUpdate::default();
     let paths = request.update_mask.unwrap_or_default().paths;
     update_mask::apply(&paths, "contact.name or special_requests", &mut violations, |path, violations| {
         violations.within("booking.", |violations| set(path, &booking, &mut change, violations))
@@ -29,7 +29,7 @@ pub fn decode(request: UpdateBookingRequest) -> Result<(BookingTarget, DetailsCh
 }
 
 /// Sets one field of the change. Returns false for a field that cannot be changed.
-fn set(path: &str, booking: &Booking, change: &mut DetailsChange, violations: &mut Violations) -> bool {
+fn set(path: &str, booking: &Booking, change: &mut BookingUpdate, violations: &mut Violations) -> bool {
     match path {
         "special_requests" => {
             let text = given(booking.special_requests.clone()).map(SpecialRequests::parse);
@@ -37,6 +37,10 @@ fn set(path: &str, booking: &Booking, change: &mut DetailsChange, violations: &m
         }
         "venue_notes" => change.venue_notes = note(path, &booking.venue_notes, violations),
         "party_notes" => change.party_notes = note(path, &booking.party_notes, violations),
+        "ends_at" => {
+            let at = booking.ends_at.as_ref().and_then(instant).ok_or("is required, as a timestamp");
+            change.ends_at = violations.check(path, at);
+        }
         "tags" => match Tags::parse(&booking.tags) {
             Ok(tags) => change.tags = Some(tags),
             Err(faults) => {
@@ -54,7 +58,7 @@ fn set(path: &str, booking: &Booking, change: &mut DetailsChange, violations: &m
     true
 }
 
-fn set_contact(path: &str, contact: &Contact, change: &mut DetailsChange, violations: &mut Violations) -> bool {
+fn set_contact(path: &str, contact: &Contact, change: &mut BookingUpdate, violations: &mut Violations) -> bool {
     match path {
         "contact" => {
             for path in ["contact.name", "contact.email", "contact.phone"] {

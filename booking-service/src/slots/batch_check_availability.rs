@@ -3,9 +3,9 @@ use itertools::izip;
 use teppan_shared::read_error::{Corrupted, ReadError};
 
 use crate::{
-    domain::{PartySize, SlotKey, SlotRefusal},
+    domain::{AreaKey, PartySize, SlotKey, SlotRefusal},
     slots::Slots,
-    slots::list_availability::{SlotAvailability, read_floor, read_refusal},
+    slots::list_availability::{SlotAvailability, read_refusal},
 };
 
 /// A slot, and the party size for which it is checked.
@@ -61,6 +61,13 @@ impl Slots {
     }
 }
 
+/// The result of the SQL function `open_areas`.
+#[derive(serde::Deserialize)]
+struct OpenAreas {
+    ends_at: DateTime<Utc>,
+    areas: Vec<(AreaKey, i32)>,
+}
+
 /// The row of `batch_check_availability.sql`.
 struct Checks {
     venue_found: Vec<bool>,
@@ -73,7 +80,8 @@ struct Checks {
     totals_cents: Vec<Option<i64>>,
     deposits_cents: Vec<Option<i64>>,
     refusals: Vec<Option<String>>,
-    floors: Vec<Option<serde_json::Value>>,
+    /// [`OpenAreas`] of each slot whose venue has a floor.
+    areas: Vec<Option<serde_json::Value>>,
 }
 
 impl Checks {
@@ -91,20 +99,24 @@ impl Checks {
             self.totals_cents.len(),
             self.deposits_cents.len(),
             self.refusals.len(),
-            self.floors.len(),
+            self.areas.len(),
         ];
         Corrupted::unless_even("batch_check_availability.queries", &lengths)?;
         let slots = izip!(self.starts_at, self.ends_at, self.capacities, self.reserved, self.prices_per_person_cents);
         let prices = izip!(self.totals_cents, self.deposits_cents);
-        izip!(queries, self.venue_found, self.currencies, slots, prices, self.refusals, self.floors)
-            .map(|(query, venue_found, currency, slot, prices, refusal, floor)| {
+        izip!(queries, self.venue_found, self.currencies, slots, prices, self.refusals, self.areas)
+            .map(|(query, venue_found, currency, slot, prices, refusal, areas)| {
                 if !venue_found {
                     return Ok(SlotCheck::NoVenue);
                 }
                 let currency = currency.unwrap_or_default();
                 let refusal = read_refusal(refusal.as_deref())?;
-                let floor = read_floor(floor)?;
-                let slot = slot_of(query, slot, refusal).map(|slot| slot.on(floor.as_ref(), query.party_size));
+                let areas: Option<OpenAreas> =
+                    areas.map(serde_json::from_value).transpose().map_err(|_| Corrupted::Column("open_areas"))?;
+                let slot = slot_of(query, slot, refusal).map(|slot| match areas {
+                    None => slot,
+                    Some(OpenAreas { ends_at, areas }) => slot.with_areas(ends_at, areas, query.party_size),
+                });
                 match (slot, prices, refusal) {
                     (Some(slot), (Some(total_cents), Some(deposit_cents)), _) => {
                         Ok(SlotCheck::Slot { currency, slot, total_cents, deposit_cents })

@@ -12,7 +12,7 @@ SELECT
     array_agg(total_cents) AS "totals_cents!: Vec<Option<i64>>",
     array_agg(deposit_cents) AS "deposits_cents!: Vec<Option<i64>>",
     array_agg(refusal) AS "refusals!: Vec<Option<String>>",
-    array_agg(floor) AS "floors!: Vec<Option<serde_json::Value>>"
+    array_agg(areas) AS "areas!: Vec<Option<serde_json::Value>>"
 FROM (
     SELECT
         v.venue_id IS NOT NULL AS venue_found, v.currency,
@@ -20,9 +20,7 @@ FROM (
         s.price_per_person_cents * q.party_size AS total_cents,
         deposit_cents(s.price_per_person_cents * q.party_size, v.deposit_percent, v.currency) AS deposit_cents,
         CASE WHEN v.venue_id IS NOT NULL THEN slot_refusal(v, s, q.slot_date, q.party_size, $5::timestamptz) END AS refusal,
-        CASE WHEN v.has_floor
-             THEN floor_state(v.venue_id, s.starts_at, s.starts_at + make_interval(hours => 32))
-        END AS floor
+        CASE WHEN v.has_floor AND s.venue_id IS NOT NULL THEN open_areas(s, q.party_size) END AS areas
     FROM unnest($1::uuid[], $2::date[], $3::time[], $4::integer[]) WITH ORDINALITY
          AS q (venue_id, slot_date, start_time, party_size, query_number)
     LEFT JOIN venues v ON v.venue_id = q.venue_id

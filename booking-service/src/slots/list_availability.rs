@@ -179,8 +179,14 @@ impl SlotAvailability {
     pub fn on(self, floor: Option<&FloorState>, party_size: PartySize) -> Self {
         let Some(state) = floor else { return self };
         let sitting = state.floor.sitting(self.starts_at, self.start_time, party_size.get());
-        let full = state.place(None, &sitting, party_size.get()).is_err().then_some(SlotRefusal::SlotFull);
-        Self { ends_at: sitting.ends_at, refusal: self.refusal.or(full), areas: state.open_areas(&sitting), ..self }
+        self.with_areas(sitting.ends_at, state.open_areas(&sitting), party_size)
+    }
+
+    /// The slot with the open seats of the areas until the end of the visit.
+    pub fn with_areas(self, ends_at: DateTime<Utc>, areas: Vec<(AreaKey, i32)>, party_size: PartySize) -> Self {
+        let is_full = areas.iter().all(|(_, open)| *open < party_size.get());
+        let refusal = self.refusal.or(is_full.then_some(SlotRefusal::SlotFull));
+        Self { ends_at, refusal, areas, ..self }
     }
 }
 

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     domain::{
-        BookingId, BookingStatus, LayoutRange, SpecialDays, SpecialDaysId, TimeZone, TooManySlots, TooManySpecialDays,
-        VenueId, WeeklySchedule, delete_special_days, set_special_days,
+        BookingId, BookingStatus, LayoutRange, PlannedSlot, SpecialDays, SpecialDaysId, TimeZone, TooManySlots,
+        TooManySpecialDays, VenueId, WeeklySchedule, delete_special_days, set_special_days,
     },
     venues::get::{StoredSchedule, VenueWithSchedule, read_venue},
 };
@@ -119,13 +119,16 @@ impl Slots {
             };
             found = Some(special_days.clone());
             let slots = schedule.lay_out(zone, range.first, range.last)?;
+            // Before anything is written: too many slots are refused.
+            let affected_days = (special_days.first_date.max(range.first), special_days.last_date);
+            let planned = schedule.lay_out(zone, affected_days.0, affected_days.1)?;
             if !validate_only && !is_gone {
                 if self.lay_out(venue_id, read, &schedule, set_at, range, &slots).await?.is_none() {
                     continue;
                 }
                 self.freed_seats.wake_if_entries_wait();
             }
-            let affected = self.affected_bookings(venue_id, &schedule, zone, &special_days, range.first).await?;
+            let affected = self.affected_bookings(venue_id, &planned, affected_days).await?;
             return Ok(SpecialDaysChanged { special_days: Some(special_days), affected });
         }
         Err(ChangeSpecialDaysError::Contended)
@@ -136,13 +139,9 @@ impl Slots {
     async fn affected_bookings(
         &self,
         venue_id: VenueId,
-        schedule: &WeeklySchedule,
-        zone: TimeZone,
-        special_days: &SpecialDays,
-        today: NaiveDate,
-    ) -> Result<AffectedBookings, ChangeSpecialDaysError> {
-        let (first, last) = (special_days.first_date.max(today), special_days.last_date);
-        let planned = schedule.lay_out(zone, first, last)?;
+        planned: &[PlannedSlot],
+        (first, last): (NaiveDate, NaiveDate),
+    ) -> Result<AffectedBookings, DatabaseError> {
         let open = planned.iter().filter(|slot| !slot.is_closed);
         let (dates, start_times): (Vec<_>, Vec<_>) = open.map(|slot| (slot.date, slot.start_time)).unzip();
         let now = self.clock.now();

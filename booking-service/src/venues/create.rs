@@ -77,7 +77,10 @@ impl Venues {
             &phone_region,
         ];
         // Only what is given: requests without them have the fingerprints that earlier versions have stored.
-        let tags = new.tags.as_slice().iter().map(String::as_bytes);
+        let tags = new.tags.as_slice();
+        let tags_count = [u8::try_from(tags.len()).unwrap_or(u8::MAX)];
+        let tags_label = Some([b"tags".as_slice(), &tags_count]).filter(|_| !tags.is_empty());
+        let tags = tags_label.into_iter().flatten().chain(tags.iter().map(String::as_bytes));
         let place = Some(new.place.as_str()).filter(|place| !place.is_empty());
         let place = place.iter().flat_map(|place| [b"place".as_slice(), place.as_bytes()]);
         let undo_minutes = undo_minutes.iter().flat_map(|minutes| [b"undo".as_slice(), minutes]);

@@ -4,5 +4,5 @@
 SELECT s.outcome AS "outcome!"
 FROM floors f
 CROSS JOIN LATERAL set_floor(
-    f.venue_id, f.version, floor_state(f.venue_id, NULL, NULL), f.counts_from, $2, $3) AS s
+    f.venue_id, f.version, floor_state(f.venue_id, NULL, NULL), f.counts_from, $2, $3, false) AS s
 WHERE f.venue_id = $1

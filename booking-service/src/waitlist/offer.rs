@@ -17,6 +17,7 @@ use crate::{
     bookings::{
         begin::created,
         booking::{Booking, from_hex},
+        change::is_overtaken,
         decision::{Decision, Occasion},
         event_data::EventData,
         fold::FoldFault,
@@ -184,7 +185,12 @@ impl Waitlist {
         };
         // Nothing is committed if the seats or the entry were taken meanwhile; a later step tries again. If the commit
         // fails, the caller postpones the slot, so that it is not tried again without a pause.
-        let offered = self.bookings.commit(vec![*decision]).await?.len();
+        let offered = match self.bookings.commit(vec![*decision]).await {
+            Ok(committed) => committed.len(),
+            // Another booking took the seats of the area.
+            Err(error) if is_overtaken(&error) => 0,
+            Err(error) => return Err(error.into()),
+        };
         if offered > 0 {
             self.live.nudge();
             self.outbox.nudge(OutboxDestination::EventStream);

@@ -1,6 +1,9 @@
+use prost_types::FieldMask;
 use teppan_shared::contract::booking::v1::{
-    Area, CancelBookingRequest, CancellationInitiator, Floor, GetFloorRequest, SetFloorRequest, SittingRule,
+    Area, Booking as BookingMessage, CancelBookingRequest, CancellationInitiator, Floor, GetFloorRequest,
+    SetFloorRequest, SittingRule, UpdateBookingRequest,
 };
+use teppan_shared::wire::Timestamp;
 use teppan_tests::harness::Booking;
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -118,6 +121,14 @@ async fn bookings_from_before_the_floor_are_counted_in_its_first_area() {
 
     let without = set(clients, floor(&venue_id, vec![area("bar", 3)], 120)).await.expect_err("in use");
     assert_eq!((without.code(), full(&without).0.as_str()), (Code::FailedPrecondition, "AREA_HAS_BOOKINGS"));
+
+    // It ends earlier, although the area has fewer seats than guests.
+    let start = first.starts_at.as_ref().expect("a start").seconds;
+    let ends_at = Some(Timestamp { seconds: start + 30 * 60, nanos: 500_000_000 });
+    let shorter = BookingMessage { booking_id: first.booking_id.clone(), ends_at, ..Default::default() };
+    let update_mask = Some(FieldMask { paths: vec!["ends_at".to_owned()] });
+    let shorter = UpdateBookingRequest { booking: Some(shorter), update_mask, ..Default::default() };
+    clients.bookings.update_booking(shorter).await.expect("shorter");
 
     // The booking has no area, so its seats come free in the first one.
     let cancel = CancelBookingRequest {

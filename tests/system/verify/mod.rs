@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// The exit code and the output of the command.
-struct Report {
+pub struct Report {
     code: Option<i32>,
     findings: Vec<Value>,
     summary: String,
@@ -63,13 +63,13 @@ impl Report {
         &self.findings[0]
     }
 
-    fn assert_sound(&self) {
+    pub fn assert_sound(&self) {
         assert_eq!((self.code, &self.findings[..]), (Some(0), &[][..]), "{}", self.summary);
     }
 }
 
 /// Runs the command over a database.
-async fn verify(url: &SecretString, arguments: &[&str]) -> Report {
+pub async fn verify(url: &SecretString, arguments: &[&str]) -> Report {
     let (code, out, summary) = run(url, &[&["--json"], arguments].concat()).await;
     let findings = out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     Report { code, findings, summary }

@@ -7,6 +7,7 @@ mod change;
 mod conversations;
 mod deposit;
 mod emotions;
+mod evening;
 mod follow_up;
 mod invalid;
 mod person;
@@ -23,6 +24,7 @@ pub async fn play(stage: &mut Stage) -> Result<(), Failed> {
     let talks = conversations::play(stage, &venues).await?;
     retry::play(stage, &talks[0]).await?;
     let sold_out = sold_out::play(stage).await?;
+    evening::play(stage).await?;
     invalid::play(stage).await?;
     read_back::play(stage, &talks).await?;
     emotions::play(stage, &talks).await?;
