@@ -30,8 +30,8 @@ CREATE TABLE areas (
     CONSTRAINT areas_rank_key UNIQUE (venue_id, rank) DEFERRABLE
 );
 
--- The taken seats of an area, an element for each tick of a day. No row: none are taken. One row a day was the cheapest
--- of the forms that were measured; see docs/decisions/0088-occupancy-is-an-array-a-day.md.
+-- The taken seats of an area, an element for each tick of a day. No row: none are taken. For the forms that were measured
+-- see docs/decisions/0088-occupancy-is-an-array-a-day.md.
 CREATE TABLE area_days (
     venue_id  uuid       NOT NULL,
     area      text       COLLATE "C" NOT NULL,

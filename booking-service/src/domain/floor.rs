@@ -181,6 +181,7 @@ impl FloorState {
     }
 
     /// The state after seats of an area were taken (above 0) or freed (below 0) for a time. `None`: the first area.
+    #[must_use]
     pub fn after(&self, area: Option<&str>, since: DateTime<Utc>, until: DateTime<Utc>, seats: i32) -> Self {
         let (mut state, ticks, day_ticks) = (self.clone(), self.ticks(since, until), self.floor.day_ticks());
         let area = area.or(self.floor.areas.first().map(|first| first.area.as_str()));

@@ -56,7 +56,7 @@ pub async fn run(case: &Case) -> Result<Tally, Failure> {
 }
 
 async fn take_steps(case: &Case) -> Result<Tally, Failure> {
-    let (stage, model) = Stage::start(case.beginning)
+    let (stage, model) = Box::pin(Stage::start(case.beginning))
         .await
         .map_err(|what| Failure { steps: 0, what: format!("At the start: {what}") })?;
     let mut run = Run { stage, model, planner: Planner::default(), tally: Tally::default() };

@@ -46,7 +46,7 @@ async fn set(clients: &mut BookingClients, floor: Floor) -> Result<SetFloorRespo
 async fn venue(clients: &mut BookingClients) -> String {
     let firm = fixtures::firm_venue(clients, 40).await.expect("a venue");
     let mut schedule = fixtures::every_evening(&firm.venue_id, 40);
-    schedule.periods[0].last_start = "21:30".to_owned();
+    "21:30".clone_into(&mut schedule.periods[0].last_start);
     clients.schedule.set_weekly_schedule(schedule).await.expect("set");
     firm.venue_id
 }
