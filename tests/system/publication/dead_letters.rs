@@ -173,7 +173,7 @@ async fn the_dead_letters_of_conversations_are_listed_in_pages_and_settled_by_th
     assert_eq!(list(&operator, of_one).await.0, all[1..2]);
     let of_another = ListDeadLettersRequest { event_type: "teppan.follow_up.due.v1".to_owned(), ..Default::default() };
     assert!(list(&operator, of_another).await.0.is_empty());
-    let bad = ListDeadLettersRequest { page_size: -1, conversation_id: "?".to_owned(), ..Default::default() };
+    let bad = ListDeadLettersRequest { page_size: -1, conversation_id: "two words".to_owned(), ..Default::default() };
     let refused = operator.clone().list_dead_letters(bad).await.expect_err("refused");
     assert_eq!(refused.code(), Code::InvalidArgument);
     assert!(refused.message().contains("page_size") && refused.message().contains("conversation_id"));
