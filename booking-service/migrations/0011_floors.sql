@@ -55,8 +55,8 @@ ALTER TABLE bookings
 
 -- Whether the venue has a floor. SetFloor locks all upcoming slots, and marks them when the venue gets or loses its
 -- floor, before it counts their bookings. So a booking either is counted by it or sees another mark on the slot that it
--- has locked than its snapshot shows. Slots that are laid out later are
--- not marked; whoever sees one of them sees the venue's floor too, because both lock the venue.
+-- has locked than its snapshot shows. Slots that are laid out later are not marked. A snapshot that shows one of them
+-- also shows the floor of the venue, because both lock the venue.
 ALTER TABLE venues ADD COLUMN has_floor boolean NOT NULL DEFAULT false;
 ALTER TABLE slots ADD COLUMN has_floor boolean NOT NULL DEFAULT false;
 

@@ -10,8 +10,8 @@
 --            or the slot changed between snapshot and lock or lacks the seats for all who want them.
 -- If one request loses a race, a constraint refuses the whole statement, and every request runs alone.
 --
--- All statements lock in this order: slots by key, customers by id, days of areas. A statement that waits too long for a lock fails, so
--- that one locked slot does not hold up the calls for others. Subqueries with LIMIT look one row up by its key; no
+-- All statements lock in this order: slots by key, customers by id, days of areas. A statement that waits too long for
+-- a lock fails, so that one locked slot does not hold up the calls for others. Subqueries with LIMIT look one row up by its key; no
 -- plan can read the whole table instead.
 WITH request AS MATERIALIZED (
     SELECT r.*
@@ -101,7 +101,9 @@ in_area AS MATERIALIZED (          -- one after the other, each sees the seats t
            CASE WHEN has_floor THEN take_area(venue_id, wanted_area, starts_at, occupied_until, party_size) END AS area
     FROM (SELECT * FROM priced ORDER BY venue_id, slot_date, start_time, n) AS ready
 ),
-draft AS MATERIALIZED (            -- the gate: every step below depends on it. The computed columns of the bookings, and the first events of their hash chains
+-- The gate: every step below depends on it. The computed columns of the bookings, and the first events of their hash
+-- chains.
+draft AS MATERIALIZED (
     SELECT p.*, deposit_cents, status, hold_expires_at, confirmed_at, data,
            event_hash('', event_id, booking_id, 1, now, 'teppan.booking.created.v1', data) AS event_hash
     FROM (SELECT * FROM in_area WHERE area IS NOT NULL OR NOT has_floor) AS p

@@ -1,4 +1,4 @@
-//! The alternatives that a refused booking is told.
+//! The alternatives in the error of a refused booking.
 //!
 //! They are an addition to a refusal that is already decided, so they must never cost much more than the refusal
 //! itself:

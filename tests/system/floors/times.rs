@@ -106,3 +106,38 @@ async fn larger_parties_stay_longer_and_tables_are_cleared_between() {
     assert_eq!(full(&refused).2, "area");
     assert_sound(&booking).await;
 }
+
+/// ListAvailability computes visits and open seats in Rust, BatchCheckAvailability in the schema.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_floor_has_the_same_rules_in_the_schema_and_in_rust() {
+    let mut booking = Booking::start().await.ready().await;
+    let clients = &mut booking.clients;
+    let venue_id = venue(clients).await;
+    let until_time = "20:00".to_owned();
+    let short = SittingRule { max_party_size: 2, until_time, minutes: 75, ..Default::default() };
+    let sittings = vec![short, SittingRule { minutes: 130, ..Default::default() }];
+    let areas = vec![area("terrace", 6), area("indoor", 12)];
+    let floor = Floor { sittings, turn_minutes: 10, tick_minutes: 20, ..floor(&venue_id, areas, 0) };
+    set(clients, floor).await.expect("a floor");
+    for (start, size) in [("18:00", 4), ("18:30", 9), ("20:00", 2), ("21:30", 6)] {
+        clients.bookings.create_booking(request(&venue_id, start, size, "")).await.expect("booked");
+    }
+    let day = fixtures::date().to_string();
+    for party_size in [1, 2, 3, 7, 13] {
+        let (venue_id, from_date, to_date) = (venue_id.clone(), day.clone(), day.clone());
+        let list = ListAvailabilityRequest { venue_id, from_date, to_date, party_size, ..Default::default() };
+        let listed = clients.schedule.list_availability(list.clone()).await.expect("listed").into_inner().slots;
+        assert_eq!(listed.len(), 8);
+        let query = |start_time: &String| SlotQuery {
+            venue_id: list.venue_id.clone(),
+            date: day.clone(),
+            start_time: start_time.clone(),
+            party_size,
+        };
+        let queries = listed.iter().map(|slot| query(&slot.start_time)).collect();
+        let checked = clients.schedule.batch_check_availability(BatchCheckAvailabilityRequest { queries });
+        let checks = checked.await.expect("checked").into_inner().checks;
+        let checked: Vec<_> = checks.into_iter().filter_map(|check| check.availability).collect();
+        assert_eq!(listed, checked, "for {party_size}");
+    }
+}
