@@ -8,7 +8,7 @@ mod pooler;
 mod probe;
 mod url;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
@@ -98,8 +98,9 @@ impl Database {
 
     /// Runs one statement, which is a transaction of its own, in one round trip, and returns its rows.
     ///
-    /// If the connection turns out to be dead, the statement is run once more on another one. So it must be safe to run
-    /// twice.
+    /// If the connection turns out to be dead, the statement is run again on another one: once on a connection that was
+    /// opened since, and before that on each older one that turns out to be dead too. So it must be safe to run several
+    /// times.
     ///
     /// # Errors
     /// [`DatabaseError`]. If the future is dropped before it is done, it is unknown whether the statement took effect.
@@ -126,7 +127,12 @@ impl Database {
         T: Send + Unpin,
     {
         let (mut result, mut lease) = self.run(&statement).await?;
-        if matches!(result, Err(DatabaseError::Unavailable(_))) {
+        let ended = Instant::now();
+        // Each run ends a connection that was open when the first one ended, so there are at most as many runs as
+        // connections, and one more.
+        while matches!(result, Err(DatabaseError::Unavailable(_)))
+            && lease.opened().is_some_and(|opened| opened <= ended)
+        {
             let since = lease.since();
             lease.discard();
             // The server was probably restarted, so all connections that were open at that time are dead too.

@@ -1,12 +1,13 @@
 use std::time::Duration;
 
 use booking_service::settings::OutboxSettings;
+use futures::future::join_all;
 use prost_types::FieldMask;
 use sqlx::Connection as _;
 use teppan_shared::{
     contract::booking::v1::{
-        Booking as Made, BookingStatus, CreateVenueRequest, DeleteSpecialDaysRequest, SetSpecialDaysRequest,
-        SpecialDays, UpdateVenueRequest, WaitlistEntryStatus,
+        Booking as Made, BookingStatus, CreateVenueRequest, DeleteSpecialDaysRequest, GetBookingRequest,
+        SetSpecialDaysRequest, SpecialDays, UpdateVenueRequest, WaitlistEntryStatus,
     },
     keys::Keys,
     outbox::RelaySettings,
@@ -107,6 +108,38 @@ async fn a_booking_is_made_once_even_if_its_statement_is_repeated_while_the_firs
         assert_eq!((again.replayed, again.booking), (true, made.booking));
     }
     assert_eq!(fixture.service.scalar::<i64>("SELECT count(*) FROM bookings").await, 5);
+    fixture.assert_consistent().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_is_run_again_until_its_connection_was_opened_since_the_others_were_closed() {
+    let ProxiedVenue { proxy, fixture, .. } = &proxied_venue(0).await;
+    // Only one connection is left.
+    proxy.close_connections();
+    let kept = fixture.book(1).await;
+    let mut other = harness::connect(&fixture.service.url).await;
+    let mut lock = other.begin().await.expect("a transaction");
+    sqlx::query("SELECT FROM slots WHERE start_time = '18:00' FOR UPDATE").execute(&mut *lock).await.expect("locked");
+    let mut bookings = fixture.service.clients.bookings.clone();
+    let runs = proxy.ran("-- CreateBooking:");
+    let repeated = async {
+        harness::eventually("the statement is run", async || proxy.ran("-- CreateBooking:") > runs).await;
+        // A connection that is younger than the statement, idle, and then closed too.
+        let opened = proxy.opened();
+        let clients = &fixture.service.clients;
+        let get = GetBookingRequest { booking_id: kept.booking_id.clone(), ..Default::default() };
+        let read = async |_| clients.bookings.clone().get_booking(get.clone()).await.expect("read");
+        harness::eventually("a connection is opened", async || {
+            join_all((0..8).map(read)).await;
+            proxy.opened() > opened
+        })
+        .await;
+        proxy.close_connections();
+        harness::eventually("the statement waits again", async || proxy.ran("-- CreateBooking:") > runs + 1).await;
+        lock.commit().await.expect("the slot is free");
+    };
+    let (made, ()) = tokio::join!(bookings.create_booking(fixtures::booking(&fixture.venue_id, 1)), repeated);
+    assert!(!made.expect("booked").into_inner().replayed);
     fixture.assert_consistent().await;
 }
 

@@ -130,6 +130,11 @@ impl Lease {
         self.since
     }
 
+    /// The time when the connection was opened, until the lease ends.
+    pub fn opened(&self) -> Option<Instant> {
+        self.open.as_ref().map(|open| open.opened)
+    }
+
     /// Returns the connection after its statement has ended cleanly.
     pub fn end(mut self) {
         if let Some(open) = self.open.take() {
