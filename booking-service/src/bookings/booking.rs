@@ -5,7 +5,9 @@ use serde::Serialize;
 use teppan_shared::{read_error::Corrupted, sealing::KeyRing};
 
 use super::details::BookingDetails;
-use crate::domain::{BookingId, BookingStatus, CancellationInitiator, CustomerId, SlotKey, VenueId, WaitlistEntryId};
+use crate::domain::{
+    BookingId, BookingStatus, CancellationInitiator, CustomerId, Occupancy, SlotKey, VenueId, WaitlistEntryId,
+};
 
 /// A stored booking, with its venue's time zone. Amounts are minor units of `currency`.
 ///
@@ -49,6 +51,8 @@ pub struct Booking {
     pub area: Option<String>,
     /// Until when the seats of the area are taken; `None` without an area.
     pub occupied_until: Option<DateTime<Utc>>,
+    /// The keys of the tables; `None` without tables.
+    pub tables: Option<Vec<String>>,
     pub version: i64,
     #[serde(serialize_with = "hex")]
     pub event_hash: Vec<u8>,
@@ -80,6 +84,16 @@ impl Booking {
         self.details_sealed.as_deref().map(|sealed| BookingDetails::open(ring, self.booking_id, sealed)).transpose()
     }
 
+    /// The area, the tables and the time that the booking takes while it is live.
+    pub fn occupancy(&self) -> Occupancy {
+        Occupancy {
+            area: self.area.clone(),
+            tables: self.tables.clone().unwrap_or_default(),
+            since: self.starts_at,
+            until: self.occupied_until.unwrap_or(self.ends_at),
+        }
+    }
+
     /// The part of the deposit that is still due; 0 unless the booking is pending.
     pub fn deposit_due_cents(&self) -> i64 {
         let is_pending = self.status == BookingStatus::Pending;
@@ -99,6 +113,7 @@ impl Booking {
             ("disputed_cents", self.disputed_cents >= 0),
             ("kept_cents", self.kept_cents >= 0),
             ("occupied_until", self.area.is_some() == self.occupied_until.is_some()),
+            ("tables", self.tables.as_ref().is_none_or(|tables| self.area.is_some() && !tables.is_empty())),
             ("hold_expires_at", (self.status == BookingStatus::Pending) == self.hold_expires_at.is_some()),
         ];
         checks.into_iter().filter(|(_, holds)| !holds).map(|(name, _)| name).collect()

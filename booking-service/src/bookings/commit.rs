@@ -156,7 +156,8 @@ fn seat_row(decision: &Decision, change: &SeatChange) -> Value {
         "area": change.occupancy.area,
         "since": change.occupancy.since,
         "until": change.occupancy.until,
-        "is_forced": change.occupancy.is_forced,
+        "tables": change.occupancy.tables,
+        "is_forced": change.is_forced,
     })
 }
 

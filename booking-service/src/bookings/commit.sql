@@ -2,8 +2,8 @@
 --   $1 bookings: the loaded "version", 0 for a new one, the new row, null if only payments change, and whether it
 --      "reseals" the details
 --   $2 seats: above 0 they are taken, from an open slot with the price, start and floor mark of the loaded one, or, with
---      nulls, from the booking's own slot in any state; below 0 they are freed, with nulls. With each, the area of the
---      venue's floor, if it has one, and for how long
+--      nulls, from the booking's own slot in any state; below 0 they are freed, with nulls. With each, the area and
+--      the tables of the venue's floor, if it has one, and for how long
 --   $3 events, with the destinations of their messages; $5 idempotency keys; $6 now
 --   $4 payments: the loaded "revision", null for a new one, and the new row
 -- Returns a row for each committed booking. The others are stale: another version, erased since, a slot that has changed
@@ -25,7 +25,7 @@ fresh AS MATERIALIZED (
 seat AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($2::jsonb) AS it (booking_id uuid, venue_id uuid, slot_date date, start_time time,
         seats integer, price_per_person_cents bigint, starts_at timestamptz, has_floor boolean, area text, since timestamptz,
-        until timestamptz, is_forced boolean) JOIN fresh USING (booking_id)
+        until timestamptz, is_forced boolean, tables text[]) JOIN fresh USING (booking_id)
 ),
 slot AS MATERIALIZED (
     SELECT s.*
@@ -94,7 +94,7 @@ day AS MATERIALIZED (              -- row locks on the days of areas, in one ord
     ) AS d
 ),
 settled AS MATERIALIZED (          -- the seats of the floor; fails if an area lacks them. Freed seats first
-    SELECT settle_area(seat.venue_id, seat.area, seat.since, seat.until, seat.seats, seat.is_forced)
+    SELECT settle_area(seat.venue_id, seat.area, seat.since, seat.until, seat.seats, seat.is_forced, seat.tables)
     FROM done JOIN seat USING (booking_id) JOIN slot USING (venue_id, slot_date, start_time)
     WHERE (slot.has_floor OR (SELECT true FROM floors f WHERE f.venue_id = seat.venue_id LIMIT 1))
       AND (SELECT count(*) FROM day) >= 0
@@ -114,7 +114,7 @@ changed AS (
         refunded_cents = r.refunded_cents, refund_due_cents = r.refund_due_cents, disputed_cents = r.disputed_cents,
         kept_cents = r.kept_cents, hold_expires_at = r.hold_expires_at, unpaid_hold_expires_at = r.unpaid_hold_expires_at,
         confirmed_at = r.confirmed_at, cancelled_at = r.cancelled_at, cancelled_by = r.cancelled_by, area = r.area,
-        occupied_until = r.occupied_until,
+        occupied_until = r.occupied_until, tables = r.tables,
         details_sealed = CASE WHEN done.reseals THEN r.details_sealed ELSE b.details_sealed END, -- of rotate-keys, perhaps
         version = r.version, event_hash = r.event_hash, updated_at = r.updated_at
     FROM done, jsonb_populate_record(NULL::bookings, done.booking) AS r

@@ -134,7 +134,7 @@ impl Bookings {
             return Err(CreateBookingError::Refused(refusal));
         }
         let slot = slot.as_ref().ok_or(CreateBookingError::Refused(Refusal::SlotNotFound))?;
-        let seating = seat(slot, preview.floor.as_ref(), new.area.as_ref(), party_size);
+        let seating = seat(slot, preview.floor.as_ref(), new.area.as_ref(), party_size, &[]);
         let seating = seating.map_err(CreateBookingError::Refused)?;
         let total_cents = slot.price_per_person_cents * i64::from(party_size);
         if new.expected_total_cents.is_some_and(|expected| expected != total_cents) {

@@ -96,10 +96,11 @@ draft AS MATERIALIZED (            -- the computed columns of the booking
         END AS hold_expires_at,
         CASE WHEN deposit.deposit_cents = 0 THEN $21 END AS confirmed_at,
         -- '-' is no area: the statement fails
-        CASE WHEN offer.has_floor
-             THEN COALESCE(take_area($3, $23, taken.starts_at, taken.occupied_until, $6), '-')
-        END AS area
+        CASE WHEN offer.has_floor THEN COALESCE(place.area, '-') END AS area, place.tables
     FROM taken, offer, (SELECT * FROM known UNION ALL SELECT * FROM customer) AS who
+    LEFT JOIN LATERAL (
+        SELECT * FROM take_place($3, $23, taken.starts_at, taken.occupied_until, $6) WHERE offer.has_floor OFFSET 0
+    ) AS place ON true
     CROSS JOIN LATERAL (
         SELECT deposit_cents(taken.total_cents, offer.deposit_percent, offer.currency) AS deposit_cents
     ) AS deposit
@@ -109,7 +110,8 @@ event AS (                         -- the first event of the booking's hash chai
     SELECT $16::uuid, $13, 1, 'teppan.booking.created.v1', $21,
            booking_created(
                $13, $3, $4, $5, status, $21, customer_id, $15::text, $14::text, starts_at, ends_at, time_zone, $6,
-               price_per_person_cents, total_cents, deposit_cents, currency, hold_expires_at, area, occupied_until),
+               price_per_person_cents, total_cents, deposit_cents, currency, hold_expires_at, area, occupied_until,
+               tables),
            $17, ''
     FROM draft
     RETURNING event_id, hash
@@ -118,10 +120,11 @@ booking AS (
     INSERT INTO bookings (
         booking_id, confirmation_code, status, venue_id, slot_date, start_time, starts_at, ends_at, customer_id,
         party_size, price_per_person_cents, total_cents, deposit_cents, currency, hold_expires_at, confirmed_at,
-        conversation_id, details_sealed, source, version, event_hash, created_at, updated_at, area, occupied_until)
+        conversation_id, details_sealed, source, version, event_hash, created_at, updated_at, area, occupied_until,
+        tables)
     SELECT $13, $14, status, $3, $4, $5, starts_at, ends_at, customer_id,
            $6, price_per_person_cents, total_cents, deposit_cents, currency, hold_expires_at, confirmed_at,
-           $15, $18, $19, 1, event.hash, $21, $21, area, occupied_until
+           $15, $18, $19, 1, event.hash, $21, $21, area, occupied_until, tables
     FROM draft, event
     RETURNING bookings.*
 ),

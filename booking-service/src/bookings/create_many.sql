@@ -97,9 +97,11 @@ priced AS MATERIALIZED (
     WHERE known_id IS NULL OR n IN (SELECT n FROM known)
 ),
 in_area AS MATERIALIZED (          -- one after the other, each sees the seats that those before it have taken
-    SELECT *,
-           CASE WHEN has_floor THEN take_area(venue_id, wanted_area, starts_at, occupied_until, party_size) END AS area
+    SELECT ready.*, place.area, place.tables
     FROM (SELECT * FROM priced ORDER BY venue_id, slot_date, start_time, n) AS ready
+    LEFT JOIN LATERAL (
+        SELECT * FROM take_place(venue_id, wanted_area, starts_at, occupied_until, party_size) WHERE has_floor OFFSET 0
+    ) AS place ON true
 ),
 -- The gate: every step below depends on it. The computed columns of the bookings, and the first events of their hash
 -- chains.
@@ -119,7 +121,7 @@ draft AS MATERIALIZED (
         SELECT booking_created(
             booking_id, venue_id, slot_date, start_time, status, now, customer_id, conversation_id, confirmation_code,
             starts_at, ends_at, time_zone, party_size, price_per_person_cents, total_cents, deposit_cents, currency,
-            hold_expires_at, area, occupied_until) AS data
+            hold_expires_at, area, occupied_until, tables) AS data
         LIMIT 1
     ) AS created
 ),
@@ -149,10 +151,11 @@ booking AS (
     INSERT INTO bookings (
         booking_id, confirmation_code, status, venue_id, slot_date, start_time, starts_at, ends_at, customer_id,
         party_size, price_per_person_cents, total_cents, deposit_cents, currency, hold_expires_at, confirmed_at,
-        conversation_id, details_sealed, source, version, event_hash, created_at, updated_at, area, occupied_until)
+        conversation_id, details_sealed, source, version, event_hash, created_at, updated_at, area, occupied_until,
+        tables)
     SELECT booking_id, confirmation_code, status, venue_id, slot_date, start_time, starts_at, ends_at, customer_id,
            party_size, price_per_person_cents, total_cents, deposit_cents, currency, hold_expires_at, confirmed_at,
-           conversation_id, details_sealed, source, 1, event_hash, now, now, area, occupied_until
+           conversation_id, details_sealed, source, 1, event_hash, now, now, area, occupied_until, tables
     FROM draft
 ),
 messages AS (                      -- one for each destination; no follow-up before the booking is confirmed
@@ -171,10 +174,11 @@ claim AS (                         -- no ON CONFLICT: a concurrent duplicate mus
 -- What the service does not know of a booking: the rest of the row is as it sent it. A union, not a join of both: for
 -- plain table columns, sqlx would query their names each time it prepares the statement.
 SELECT n, 'created' AS verdict, refusal, figure, status, starts_at, ends_at, customer_id, price_per_person_cents,
-       total_cents, deposit_cents, currency, hold_expires_at, confirmed_at, event_hash, time_zone, area, occupied_until
+       total_cents, deposit_cents, currency, hold_expires_at, confirmed_at, event_hash, time_zone, area, occupied_until,
+       tables
 FROM draft
 UNION ALL
 SELECT n, CASE WHEN refusal <> 'ALONE' THEN 'refused' ELSE 'alone' END, refusal, figure, NULL, NULL, NULL, NULL, NULL,
-       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM offer
 WHERE n NOT IN (SELECT n FROM draft)

@@ -11,7 +11,7 @@ use super::{
     fold::{FoldFault, fold},
 };
 use crate::{
-    domain::{BookingStatus, EventId, PaymentId, SlotKey},
+    domain::{BookingStatus, EventId, Occupancy, PaymentId, SlotKey},
     payments::row::Payment,
     slots::row::SlotRow,
 };
@@ -75,25 +75,8 @@ pub struct SeatChange {
     pub expects: Option<ExpectedSlot>,
     /// The same seats of the venue's floor, if it has one.
     pub occupancy: Occupancy,
-}
-
-/// The area in which seats are taken or freed, and for how long.
-#[derive(Debug, Clone)]
-pub struct Occupancy {
-    /// `None`: the first area, in which bookings without an area are counted.
-    pub area: Option<String>,
-    pub since: DateTime<Utc>,
-    pub until: DateTime<Utc>,
-    /// Take the seats even if the area does not have them.
+    /// Take the seats even if the area does not have them. Tables are taken only if they are free.
     pub is_forced: bool,
-}
-
-impl Occupancy {
-    /// Of a booking as it is.
-    pub fn of(booking: &Booking) -> Self {
-        let until = booking.occupied_until.unwrap_or(booking.ends_at);
-        Self { area: booking.area.clone(), since: booking.starts_at, until, is_forced: false }
-    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -173,26 +156,25 @@ impl Decision {
 
     /// Frees the booking's seats. Must be called before the event that ends or moves the booking.
     pub fn free_seats(&mut self) {
-        self.change_seats(-self.booking.party_size, None, Occupancy::of(&self.booking));
+        self.change_seats(-self.booking.party_size, None, self.booking.occupancy(), false);
     }
 
     /// Takes the booking's seats, in the slot as it was loaded. Must be called after the event that takes them.
     pub fn take_seats(&mut self, slot: &SlotRow) {
         let SlotRow { price_per_person_cents, starts_at, has_floor, .. } = *slot;
         let expects = Some(ExpectedSlot { price_per_person_cents, starts_at, has_floor });
-        self.change_seats(self.booking.party_size, expects, Occupancy::of(&self.booking));
+        self.change_seats(self.booking.party_size, expects, self.booking.occupancy(), false);
     }
 
     /// Takes the booking's seats again, whatever the slot's state and price are by now.
     pub fn retake_seats(&mut self) {
-        self.change_seats(self.booking.party_size, None, Occupancy::of(&self.booking));
+        self.change_seats(self.booking.party_size, None, self.booking.occupancy(), false);
     }
 
     /// Takes seats again of those that the booking has freed, for a party that becomes smaller in its slot. They are
     /// taken even if the area has fewer seats by now. Must be called after the event that makes it smaller.
     pub fn keep_seats(&mut self) {
-        let occupancy = Occupancy { is_forced: true, ..Occupancy::of(&self.booking) };
-        self.change_seats(self.booking.party_size, None, occupancy);
+        self.change_seats(self.booking.party_size, None, self.booking.occupancy(), true);
     }
 
     /// Replaces the sealed details.
@@ -207,12 +189,12 @@ impl Decision {
         if !matches!(before.status, BookingStatus::Pending | BookingStatus::Confirmed) {
             return;
         }
-        self.change_seats(-before.party_size, None, Occupancy::of(before));
+        self.change_seats(-before.party_size, None, before.occupancy(), false);
         self.keep_seats();
     }
 
-    fn change_seats(&mut self, seats: i32, expects: Option<ExpectedSlot>, occupancy: Occupancy) {
-        self.seats.push(SeatChange { slot: self.booking.slot(), seats, expects, occupancy });
+    fn change_seats(&mut self, seats: i32, expects: Option<ExpectedSlot>, occupancy: Occupancy, is_forced: bool) {
+        self.seats.push(SeatChange { slot: self.booking.slot(), seats, expects, occupancy, is_forced });
     }
 }
 

@@ -103,6 +103,7 @@ events! {
     BookingNoShow = "teppan.booking.no_show.v1",
     BookingUpdated = "teppan.booking.updated.v1",
     BookingReinstated = "teppan.booking.reinstated.v1",
+    BookingTablesAssigned = "teppan.booking.tables_assigned.v1",
     PaymentRecorded = "teppan.payment.recorded.v1",
     PaymentFailed = "teppan.payment.failed.v1",
     PaymentProcessing = "teppan.payment.processing.v1",
@@ -195,6 +196,10 @@ pub fn describe(data: &mut EventData, before: Option<&Booking>, after: &Booking)
                 event.occupied_until = after.occupied_until.and_then(timestamp);
             }
         }
+        EventData::BookingTablesAssigned(event) => {
+            event.conversation_id.clone_from(&after.conversation_id);
+            event.party_size = after.party_size;
+        }
         EventData::BookingReinstated(event) => describe_reinstated(event, before, after),
         EventData::RefundRequired(event) => {
             event.currency.clone_from(&after.currency);
@@ -232,6 +237,7 @@ fn describe_created(event: &mut wire::BookingCreated, after: &Booking) {
     event.waitlist_entry_id = after.waitlist_entry_id.map_or_else(String::new, |id| id.to_string());
     event.area = after.area.clone().unwrap_or_default();
     event.occupied_until = after.occupied_until.and_then(timestamp);
+    event.tables = after.tables.clone().unwrap_or_default();
 }
 
 fn describe_rescheduled(event: &mut wire::BookingRescheduled, before: Option<&Booking>, after: &Booking) {
@@ -254,6 +260,7 @@ fn describe_rescheduled(event: &mut wire::BookingRescheduled, before: Option<&Bo
     event.hold_expires_at = after.hold_expires_at.and_then(timestamp);
     event.area = after.area.clone().unwrap_or_default();
     event.occupied_until = after.occupied_until.and_then(timestamp);
+    event.tables = after.tables.clone().unwrap_or_default();
 }
 
 fn describe_reinstated(event: &mut wire::BookingReinstated, before: Option<&Booking>, after: &Booking) {

@@ -51,6 +51,8 @@ fn apply(booking: &mut Booking, event: &EventData, at: DateTime<Utc>) -> Result<
         EventData::BookingInstantCorrected(event) => {
             change(booking, BookingChange::CorrectInstant)?;
             booking.hold_expires_at = instant(event.hold_expires_at.as_ref());
+            // Another booking may have the tables at the new time.
+            booking.tables = None;
             let previous_starts_at = booking.starts_at;
             begin_at(booking, event.starts_at.as_ref(), event.ends_at.as_ref()).map(|()| {
                 let moved_by = booking.starts_at - previous_starts_at;
@@ -83,6 +85,13 @@ fn apply(booking: &mut Booking, event: &EventData, at: DateTime<Utc>) -> Result<
                 booking.occupied_until = instant(event.occupied_until.as_ref());
             }
             (!event.changed_fields.is_empty() && event.changed_fields.iter().all(is_field)).then_some(())
+        }
+        EventData::BookingTablesAssigned(event) => {
+            change(booking, BookingChange::AssignTables)?;
+            booking.area = area(&event.area);
+            booking.tables = tables(&event.tables);
+            booking.occupied_until = instant(event.occupied_until.as_ref());
+            (booking.tables.is_some() && booking.occupied_until.is_some()).then_some(())
         }
         EventData::BookingReinstated(event) => {
             change(booking, BookingChange::Reinstate)?;
@@ -142,12 +151,18 @@ fn created(event: &wire::BookingCreated, at: DateTime<Utc>) -> Option<Booking> {
         waitlist_entry_id: WaitlistEntryId::parse(&event.waitlist_entry_id).ok(),
         area: area(&event.area),
         occupied_until: instant(event.occupied_until.as_ref()),
+        tables: tables(&event.tables),
         version: 1,
         event_hash: Vec::new(),
         created_at: at,
         updated_at: at,
         time_zone: event.time_zone.clone(),
     })
+}
+
+/// The tables that an event names; `None` for none.
+fn tables(keys: &[String]) -> Option<Vec<String>> {
+    (!keys.is_empty()).then(|| keys.to_vec())
 }
 
 /// The area that an event names; `None` for none.
@@ -204,6 +219,7 @@ fn reschedule(
     booking.hold_expires_at = instant(event.hold_expires_at.as_ref());
     booking.area = area(&event.area);
     booking.occupied_until = instant(event.occupied_until.as_ref());
+    booking.tables = tables(&event.tables);
     begin_at(booking, event.starts_at.as_ref(), event.ends_at.as_ref())
 }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::booking::Booking;
 use crate::{
     bookings::Bookings,
-    domain::{BookingId, FloorState},
+    domain::{BookingId, FloorState, Occupancy},
     payments::row::Payment,
     slots::row::SlotRow,
     venues::policy::VenuePolicy,
@@ -50,7 +50,7 @@ impl Loaded {
         // Newer time zone rules may have moved the slot meanwhile.
         let since = self.slot.as_ref().map_or(booking.starts_at, |slot| slot.starts_at);
         let until = since + (booking.occupied_until.unwrap_or(booking.ends_at) - booking.starts_at);
-        floor.has_seats(booking.area.as_deref(), since, until, booking.party_size)
+        floor.has_room(&Occupancy { since, until, ..booking.occupancy() }, booking.party_size)
     }
 }
 

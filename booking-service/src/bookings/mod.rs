@@ -3,6 +3,7 @@
 //! CreateBooking is one statement. Every other change has three steps: load (`load.rs`), decide (a pure function beside
 //! its use case) and commit (`commit.rs`). `change.rs` is the loop around these steps.
 
+pub mod assign_tables;
 pub mod begin;
 pub mod booking;
 pub mod cancel;

@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     bookings::Bookings,
-    domain::{AreaKey, BookingChange, BookingStatus, ChangeRefusal, PartySize, Refusal, SlotKey, deposit_cents},
+    domain::{
+        AreaKey, BookingChange, BookingStatus, ChangeRefusal, PartySize, Place, Refusal, Sitting, SlotKey,
+        deposit_cents,
+    },
     slots::row::{Seating, SlotRow, seat, slot_refusal},
 };
 
@@ -146,20 +149,32 @@ fn fewer_seats(loaded: &Loaded, target: &SlotRow, party_size: i32) -> Seating {
         let sitting = state.floor.sitting(target.starts_at, target.start_time, party_size);
         sitting.ends_at.min(target.ends_at)
     });
-    let area = booking.area.as_deref().and_then(|area| AreaKey::parse(area).ok());
     let until = booking.occupied_until.map(|until| ends_at + (until - booking.ends_at));
-    Seating { ends_at, area: area.zip(until) }
+    let area = booking.area.as_deref().and_then(|area| AreaKey::parse(area).ok());
+    let place = area.map(|area| Place { area, tables: booking.tables.clone().unwrap_or_default() });
+    let mut seating = Seating { ends_at, place: place.zip(until) };
+    // Tables that are too large for the party are left to others if there are smaller ones.
+    if let (Some(floor), Some((place, until))) = (&loaded.floor, &mut seating.place)
+        && !place.tables.is_empty()
+    {
+        let sitting = Sitting { starts_at: target.starts_at, ends_at, occupied_until: *until };
+        let floor = floor.after(&booking.occupancy(), -booking.party_size);
+        if let Ok(smaller) = floor.place(Some(&place.area), &sitting, party_size, &place.tables) {
+            *place = smaller;
+        }
+    }
+    seating
 }
 
 /// Where the party will sit. The booking's own seats count as open for it, and without a wish it stays in its area if it
 /// can.
 fn seat_again(loaded: &Loaded, request: &Reschedule, target: &SlotRow, party_size: i32) -> Result<Seating, Refusal> {
     let booking = &loaded.booking;
-    let Some(floor) = loaded.floor.as_ref() else { return seat(target, None, request.area.as_ref(), party_size) };
+    let Some(floor) = loaded.floor.as_ref() else { return seat(target, None, request.area.as_ref(), party_size, &[]) };
     let own = booking.area.as_deref().and_then(|area| AreaKey::parse(area).ok());
-    let until = booking.occupied_until.unwrap_or(booking.ends_at);
-    let floor = floor.after(booking.area.as_deref(), booking.starts_at, until, -booking.party_size);
-    let place = |wanted| seat(target, Some(&floor), wanted, party_size);
+    let occupancy = booking.occupancy();
+    let floor = floor.after(&occupancy, -booking.party_size);
+    let place = |wanted| seat(target, Some(&floor), wanted, party_size, &occupancy.tables);
     match (&request.area, &own) {
         (None, Some(own)) => place(Some(own)).or_else(|_| place(None)),
         (wanted, _) => place(wanted.as_ref()),
@@ -179,6 +194,7 @@ fn rescheduled(loaded: &Loaded, target: &SlotRow, seating: &Seating, party_size:
         ends_at: event_data::timestamp(seating.ends_at),
         area: seating.area_name(),
         occupied_until: seating.occupied_until().and_then(event_data::timestamp),
+        tables: seating.tables(),
         party_size,
         price_per_person_cents: target.price_per_person_cents,
         total_cents,

@@ -7,7 +7,7 @@ use teppan_shared::{
 use super::{
     booking::OpenBooking,
     change::{BookingTarget, ChangeBookingError, NoChange, allow},
-    decision::{Decision, Occasion, Occupancy},
+    decision::{Decision, Occasion},
     details::BookingDetails,
     event_data::{EventData, timestamp},
     load::{Loaded, Wanted},
@@ -15,8 +15,8 @@ use super::{
 use crate::{
     bookings::Bookings,
     domain::{
-        BookingChange, BookingStatus, ChangeRefusal, Email, Etag, GivenPhone, Name, PartyNotes, PhoneRegion, Refusal,
-        SpecialRequests, Tags, VenueNotes,
+        BookingChange, BookingStatus, ChangeRefusal, Email, Etag, GivenPhone, Name, Occupancy, PartyNotes, PhoneRegion,
+        Refusal, SpecialRequests, Tags, VenueNotes,
     },
 };
 
@@ -118,11 +118,10 @@ fn visit_until(loaded: &Loaded, ends_at: DateTime<Utc>) -> Result<Visit, ChangeR
     }
     let turn = booking.occupied_until.map(|until| until - booking.ends_at);
     let until = ends_at + turn.unwrap_or_default();
-    let own = Occupancy::of(booking);
-    let area = own.area.as_deref();
+    let own = booking.occupancy();
     let has_seats = loaded.floor.as_ref().is_none_or(|floor| {
-        let floor = floor.after(area, own.since, own.until, -booking.party_size);
-        floor.has_seats(area, booking.starts_at, until, booking.party_size)
+        let floor = floor.after(&own, -booking.party_size);
+        floor.has_room(&Occupancy { until, ..own }, booking.party_size)
     });
     // A shorter visit takes no seats that the booking does not have.
     if !has_seats && ends_at > booking.ends_at {

@@ -37,6 +37,8 @@ pub enum BookingChange {
     RetakeSeats,
     /// The contact, wishes, notes or tags change, in any state.
     Update,
+    /// The venue gives the booking other tables.
+    AssignTables,
     /// The venue takes back a cancellation, a completion or a no-show.
     Reinstate,
     /// Done only by the service: by newer time zone rules, the booking's local time is another instant.
@@ -55,7 +57,7 @@ impl BookingStatus {
             }
             (Self::Pending, Change::Expire) => Some(Self::Expired),
             (Self::Pending | Self::Confirmed, Change::Cancel) => Some(Self::Cancelled),
-            (Self::Pending | Self::Confirmed, Change::Reschedule)
+            (Self::Pending | Self::Confirmed, Change::Reschedule | Change::AssignTables)
             // An expired booking may still take its seats again.
             | (Self::Pending | Self::Confirmed | Self::Expired, Change::CorrectInstant) => Some(self),
             (any, Change::Update) => Some(any),
@@ -117,8 +119,24 @@ pub enum ChangeRefusal {
     EndOutOfRange,
     /// The booking is a waitlist offer, and its customer already has an offer of the new slot.
     AlreadyOffered,
+    /// The tables cannot be assigned.
+    Tables(TableRefusal),
     /// The new slot cannot take the booking.
     Slot(SlotKey, super::Refusal),
+}
+
+/// Why tables cannot be assigned. Positions are those in the request, as bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableRefusal {
+    NotFound {
+        positions: u64,
+    },
+    /// Another booking has them during the visit.
+    Taken {
+        positions: u64,
+    },
+    /// The area has no tables.
+    NoTables,
 }
 
 #[cfg(test)]

@@ -1,12 +1,17 @@
 //! The floor of a venue: its areas, how long parties stay, and which seats are taken when. Pure.
 //!
-//! The SQL functions of `0011_floors.sql` have the same rules for the statements that decide with them; tests compare
+//! The SQL functions of `0015_floors.sql` have the same rules for the statements that decide with them; tests compare
 //! the two.
+
+use std::ops::Range;
 
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::Refusal;
+use super::{
+    Refusal,
+    table::{Combination, Table, TableSet, bits, keys, table_sets},
+};
 
 /// The most seats that an area without a limit can have taken.
 pub const SEATS_WITHOUT_LIMIT: i32 = 32_767;
@@ -40,6 +45,31 @@ pub struct Area {
     pub name: String,
     /// How many guests can be seated at once; `None` if there is no limit.
     pub seats: Option<i32>,
+    /// Without tables, only seats are counted.
+    pub tables: Vec<Table>,
+    /// Tables that may be joined.
+    pub combinations: Vec<Combination>,
+    /// Both, in the order in which parties get them; see [`table_sets`].
+    pub table_sets: Vec<TableSet>,
+}
+
+impl Area {
+    pub fn new(
+        area: AreaKey,
+        name: String,
+        seats: Option<i32>,
+        tables: Vec<Table>,
+        combinations: Vec<Combination>,
+    ) -> Self {
+        let table_sets = table_sets(&tables, &combinations);
+        Self { area, name, seats, tables, combinations, table_sets }
+    }
+
+    /// The largest party that the area can seat.
+    fn largest_party(&self) -> i32 {
+        let seats = self.seats.unwrap_or(SEATS_WITHOUT_LIMIT);
+        self.table_sets.iter().map(|set| set.max_party_size).max().map_or(seats, |largest| largest.min(seats))
+    }
 }
 
 /// How long parties stay that are not larger and arrive between these local times.
@@ -73,6 +103,26 @@ pub struct AreaDay {
     /// More than the area's seats while more are taken.
     pub seats: i32,
     pub taken: Vec<i32>,
+    /// The taken tables of each tick, as bits; `None` if the area has no tables.
+    pub tables: Option<Vec<i64>>,
+}
+
+/// Where a party sits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub area: AreaKey,
+    /// The keys of its tables; empty in an area without tables.
+    pub tables: Vec<String>,
+}
+
+/// The area, the tables and the time that a booking takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Occupancy {
+    /// `None`: the first area, in which bookings without an area are counted.
+    pub area: Option<String>,
+    pub tables: Vec<String>,
+    pub since: DateTime<Utc>,
+    pub until: DateTime<Utc>,
 }
 
 /// A floor, and the seats that are taken during some time. Read as the JSON of the SQL function `floor_state`.
@@ -111,9 +161,14 @@ impl Floor {
         self.sittings.iter().find(fits).or(self.sittings.last()).map_or(120, |rule| rule.minutes)
     }
 
-    /// The seats of the largest area.
-    pub fn largest_area(&self) -> i32 {
-        self.areas.iter().map(|area| area.seats.unwrap_or(SEATS_WITHOUT_LIMIT)).max().unwrap_or(0)
+    /// The largest party that an area can seat.
+    pub fn largest_party(&self) -> i32 {
+        self.areas.iter().map(Area::largest_party).max().unwrap_or(0)
+    }
+
+    /// An area by its key. `None`: the first area.
+    pub fn area(&self, key: Option<&str>) -> Option<&Area> {
+        self.areas.iter().find(|it| key.is_none_or(|key| it.area.as_str() == key))
     }
 
     fn day_ticks(&self) -> i32 {
@@ -122,7 +177,7 @@ impl Floor {
 }
 
 /// Ticks of a floor, counted from its `counts_from`.
-type Ticks = std::ops::Range<i32>;
+type Ticks = Range<i32>;
 
 /// The ticks that a time touches.
 fn ticks(counts_from: DateTime<Utc>, tick_minutes: i32, since: DateTime<Utc>, until: DateTime<Utc>) -> Ticks {
@@ -137,58 +192,102 @@ impl FloorState {
         ticks(self.counts_from, self.floor.tick_minutes, since, until)
     }
 
-    /// The seats of an area that are open for all of a time.
-    fn open_seats(&self, area: &Area, since: DateTime<Utc>, until: DateTime<Utc>) -> i32 {
-        let (seats, day_ticks) = (area.seats.unwrap_or(SEATS_WITHOUT_LIMIT), self.floor.day_ticks());
-        let (ticks, days) = (self.ticks(since, until), self.days.iter().filter(|day| day.area == area.area));
-        let of_day = |day: &AreaDay| {
+    /// The days of an area, each with the indexes of the ticks of a time.
+    fn days_of<'a>(&'a self, area: &'a Area, ticks: &'a Ticks) -> impl Iterator<Item = (&'a AreaDay, Range<usize>)> {
+        let day_ticks = self.floor.day_ticks();
+        self.days.iter().filter(|day| day.area == area.area).map(move |day| {
             let index = |tick: i32| usize::try_from((tick - day.day * day_ticks).clamp(0, day_ticks)).unwrap_or(0);
-            let taken = day.taken.get(index(ticks.start)..index(ticks.end))?.iter().max()?;
-            Some(day.seats.min(seats) - taken)
-        };
-        days.filter_map(of_day).min().unwrap_or(seats)
+            (day, index(ticks.start)..index(ticks.end))
+        })
     }
 
-    /// The open seats of each area for a sitting, in the order of the areas.
-    pub fn open_areas(&self, sitting: &Sitting) -> Vec<(AreaKey, i32)> {
-        let open = |area: &Area| self.open_seats(area, sitting.starts_at, sitting.occupied_until).max(0);
+    /// The seats of an area that are not taken in any tick of a time.
+    fn free_seats(&self, area: &Area, since: DateTime<Utc>, until: DateTime<Utc>) -> i32 {
+        let (seats, ticks) = (area.seats.unwrap_or(SEATS_WITHOUT_LIMIT), self.ticks(since, until));
+        let of_day =
+            |(day, ticks): (&AreaDay, Range<usize>)| Some(day.seats.min(seats) - day.taken.get(ticks)?.iter().max()?);
+        self.days_of(area, &ticks).filter_map(of_day).min().unwrap_or(seats)
+    }
+
+    /// The tables of an area that are taken in some tick of a time, as bits.
+    fn taken_tables(&self, area: &Area, since: DateTime<Utc>, until: DateTime<Utc>) -> i64 {
+        let ticks = self.ticks(since, until);
+        let of_day = |(day, ticks): (&AreaDay, Range<usize>)| {
+            day.tables.as_ref()?.get(ticks).map(|taken| taken.iter().fold(0, |all, it| all | it))
+        };
+        self.days_of(area, &ticks).filter_map(of_day).fold(0, |all, it| all | it)
+    }
+
+    /// The largest party that an area can seat for all of a time: at least `party_size` if that party fits, and less if
+    /// it does not.
+    fn open_seats(&self, area: &Area, since: DateTime<Utc>, until: DateTime<Utc>, party_size: i32) -> i32 {
+        let seats = self.free_seats(area, since, until).max(0);
+        if area.table_sets.is_empty() {
+            return seats;
+        }
+        let taken = self.taken_tables(area, since, until);
+        let free = || area.table_sets.iter().filter(|set| set.tables & taken == 0);
+        let largest = free().map(|set| set.max_party_size).max().unwrap_or(0);
+        let most = if free().any(|set| set.fits(party_size)) { largest } else { largest.min(party_size - 1) };
+        seats.min(most)
+    }
+
+    /// The largest party that each area can seat, as far as this party is concerned, in the order of the areas.
+    pub fn open_areas(&self, sitting: &Sitting, party_size: i32) -> Vec<(AreaKey, i32)> {
+        let open = |area: &Area| self.open_seats(area, sitting.starts_at, sitting.occupied_until, party_size);
         self.floor.areas.iter().map(|area| (area.area.clone(), open(area))).collect()
     }
 
-    /// The area for a party: the wanted one, or the first that has the seats.
+    /// The place for a party: in the wanted area, or in the first that has one. It gets the tables that it has already,
+    /// if they still fit it, otherwise the first free set.
     ///
     /// # Errors
-    /// `AreaNotFound`; `AreaFull` with the most seats that an area has open.
-    pub fn place(&self, wanted: Option<&AreaKey>, sitting: &Sitting, party_size: i32) -> Result<AreaKey, Refusal> {
-        let open = self.open_areas(sitting);
-        let mut candidates = open.into_iter().filter(|(area, _)| wanted.is_none_or(|wanted| wanted == area)).peekable();
-        candidates.peek().ok_or(Refusal::AreaNotFound)?;
-        let mut most = 0;
-        for (area, open_seats) in candidates {
-            if party_size <= open_seats {
-                return Ok(area);
-            }
-            most = most.max(open_seats);
-        }
-        Err(Refusal::AreaFull { open_seats: most })
+    /// `AreaNotFound`; `AreaFull` with the largest party that an area can seat.
+    pub fn place(
+        &self,
+        wanted: Option<&AreaKey>,
+        sitting: &Sitting,
+        party_size: i32,
+        own_tables: &[String],
+    ) -> Result<Place, Refusal> {
+        let (since, until) = (sitting.starts_at, sitting.occupied_until);
+        let areas = || self.floor.areas.iter().filter(|it| wanted.is_none_or(|wanted| *wanted == it.area));
+        areas().next().ok_or(Refusal::AreaNotFound)?;
+        let open_seats = |area: &Area| self.open_seats(area, since, until, party_size);
+        let Some(area) = areas().find(|area| party_size <= open_seats(area)) else {
+            return Err(Refusal::AreaFull { open_seats: areas().map(open_seats).max().unwrap_or(0) });
+        };
+        let taken = self.taken_tables(area, since, until);
+        let fits = |set: &&TableSet| set.tables & taken == 0 && set.fits(party_size);
+        let own = bits(&area.tables, own_tables);
+        let kept = area.table_sets.iter().filter(fits).find(|set| set.tables == own);
+        let chosen = kept.or_else(|| area.table_sets.iter().find(fits)).map_or(0, |set| set.tables);
+        Ok(Place { area: area.area.clone(), tables: keys(&area.tables, chosen) })
     }
 
-    /// Whether an area has open seats for all of a time. `None`: the first area.
-    pub fn has_seats(&self, area: Option<&str>, since: DateTime<Utc>, until: DateTime<Utc>, seats: i32) -> bool {
-        let mut areas = self.floor.areas.iter();
-        let area = areas.find(|it| area.is_none_or(|area| it.area.as_str() == area));
-        area.is_some_and(|area| seats <= self.open_seats(area, since, until))
+    /// Whether an area has these seats, and its tables are free, for all of a time.
+    pub fn has_room(&self, at: &Occupancy, seats: i32) -> bool {
+        let Some(area) = self.floor.area(at.area.as_deref()) else { return false };
+        let tables = bits(&area.tables, &at.tables);
+        seats <= self.free_seats(area, at.since, at.until)
+            && tables & self.taken_tables(area, at.since, at.until) == 0
+            && usize::try_from(tables.count_ones()) == Ok(at.tables.len())
     }
 
-    /// The state after seats of an area were taken (above 0) or freed (below 0) for a time. `None`: the first area.
+    /// The state after seats and tables of an area were taken (`seats` above 0) or freed (below 0) for a time.
     #[must_use]
-    pub fn after(&self, area: Option<&str>, since: DateTime<Utc>, until: DateTime<Utc>, seats: i32) -> Self {
-        let (mut state, ticks, day_ticks) = (self.clone(), self.ticks(since, until), self.floor.day_ticks());
-        let area = area.or(self.floor.areas.first().map(|first| first.area.as_str()));
-        for day in state.days.iter_mut().filter(|day| Some(day.area.as_str()) == area) {
+    pub fn after(&self, at: &Occupancy, seats: i32) -> Self {
+        let (mut state, ticks, day_ticks) = (self.clone(), self.ticks(at.since, at.until), self.floor.day_ticks());
+        let Some(area) = self.floor.area(at.area.as_deref()) else { return state };
+        let with_tables = bits(&area.tables, &at.tables);
+        for day in state.days.iter_mut().filter(|day| day.area == area.area) {
             let first = day.day * day_ticks;
             for (taken, _) in day.taken.iter_mut().zip(first..).filter(|(_, tick)| ticks.contains(tick)) {
                 *taken = (*taken + seats).max(0);
+            }
+            let tables = day.tables.iter_mut().flatten().zip(first..).filter(|(_, tick)| ticks.contains(tick));
+            for (taken, _) in tables {
+                *taken = if seats > 0 { *taken | with_tables } else { *taken & !with_tables };
             }
         }
         state

@@ -24,16 +24,17 @@ mod stripe_currency;
 mod stripe_event;
 mod stripe_signature;
 mod suggestion;
+mod table;
 mod text;
 mod venue;
 mod waitlist;
 
 pub use booking::{ConfirmationCode, NewBooking, PartySize};
-pub use booking_status::{BookingChange, BookingStatus, CancellationInitiator, ChangeRefusal};
+pub use booking_status::{BookingChange, BookingStatus, CancellationInitiator, ChangeRefusal, TableRefusal};
 pub use consent::{ConsentChannel, ConsentKey, ConsentPurpose, NewConsent};
 pub use contact::{Contact, Email, Name};
 pub use etag::Etag;
-pub use floor::{Area, AreaKey, Floor, FloorState, Sitting, SittingRule};
+pub use floor::{Area, AreaKey, Floor, FloorState, Occupancy, Place, Sitting, SittingRule};
 pub use follow_up::FollowUpStep;
 pub use ids::{BookingId, CustomerId, EventId, PaymentId, SpecialDaysId, VenueId, WaitlistEntryId};
 pub use layout_range::LayoutRange;
@@ -61,6 +62,7 @@ pub use stripe_event::{
 };
 pub use stripe_signature::{BadSignature, StripeSecrets, StripeSignature};
 pub use suggestion::{NearStart, StartWish, VenueStarts};
+pub use table::{Combination, TABLES_MAX, Table, TableKey};
 pub use teppan_shared::{conversation_id::ConversationId, idempotency_key::IdempotencyKey, time_zone::TimeZone};
 pub use text::{Note, PartyNotes, Source, SpecialDaysReason, SpecialRequests, Tags, VenueNotes};
 pub use venue::{Currency, NewVenue, UNDO_MINUTES_DEFAULT, VenueChange, VenueName, VenuePlace, VenueTags, range};

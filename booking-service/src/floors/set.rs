@@ -28,6 +28,8 @@ pub struct FloorSet {
     pub floor: Option<StoredFloor>,
     /// The upcoming bookings whose seats were counted.
     pub bookings_counted: i64,
+    /// Those of them that sit in an area with tables and have none.
+    pub bookings_without_table: i64,
 }
 
 /// Why a floor was not set. Nothing was written; after a [`DatabaseError`] the outcome may be unknown.
@@ -39,6 +41,8 @@ pub enum SetFloorError {
     StaleEtag,
     #[error("upcoming bookings are in the area {area}, which the new floor does not have")]
     AreaHasBookings { area: String },
+    #[error("upcoming bookings have the table {table} of the area {area}, which the new floor does not have")]
+    TableHasBookings { area: String, table: String },
     #[error("the floor changed during every attempt")]
     Contended,
     #[error("the database gave no answer")]
@@ -58,7 +62,7 @@ impl Venues {
                 None => new.floor.areas.is_empty(),
             };
             if is_unchanged {
-                return Ok(FloorSet { floor: current, bookings_counted: 0 });
+                return Ok(FloorSet { floor: current, bookings_counted: 0, bookings_without_table: 0 });
             }
             let version = current.as_ref().map_or(0, |current| current.version);
             if new.etag.is_some_and(|etag| etag.version() != version) {
@@ -105,11 +109,16 @@ impl Venues {
                 Ok(Some(FloorSet {
                     floor: Some(stored).filter(|it| !it.floor.areas.is_empty()),
                     bookings_counted: row.counted.unwrap_or(0),
+                    bookings_without_table: row.without_table.unwrap_or(0),
                 }))
             }
             "contended" => Ok(None),
             "venue_not_found" => Err(ReadError::NotFound.into()),
             "area_has_bookings" => Err(SetFloorError::AreaHasBookings { area: row.area.unwrap_or_default() }),
+            "table_has_bookings" => Err(SetFloorError::TableHasBookings {
+                area: row.area.unwrap_or_default(),
+                table: row.table_key.unwrap_or_default(),
+            }),
             _ => Err(ReadError::Corrupted(Corrupted::Column("set_floor.outcome")).into()),
         }
     }

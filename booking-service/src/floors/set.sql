@@ -1,6 +1,6 @@
--- SetFloor: see set_floor in 0011_floors.sql.
+-- SetFloor: see set_floor in 0015_floors.sql.
 --
 --   $1 the venue; $2 the version of its floor that was read, 0 for none; $3 the new floor; $4 where its ticks are counted
 --   from; $5 the date at the venue; $6 now; $7 only check
-SELECT outcome AS "outcome!", area, version, counted
+SELECT outcome AS "outcome!", area, table_key, version, counted, without_table
 FROM set_floor($1, $2, $3, $4, $5, $6, $7)

@@ -3,13 +3,14 @@ use std::sync::Arc;
 use futures::StreamExt as _;
 use teppan_shared::{
     contract::booking::v1::{
-        CancelBookingRequest, CancelBookingResponse, CompleteBookingRequest, CompleteBookingResponse,
-        ConfirmBookingRequest, ConfirmBookingResponse, CreateBookingRequest, CreateBookingResponse, GetBookingRequest,
-        GetBookingResponse, JoinWaitlistRequest, JoinWaitlistResponse, LeaveWaitlistRequest, LeaveWaitlistResponse,
-        ListBookingsRequest, ListBookingsResponse, ListWaitlistRequest, ListWaitlistResponse, MarkNoShowRequest,
-        MarkNoShowResponse, ReinstateBookingRequest, ReinstateBookingResponse, RescheduleBookingRequest,
-        RescheduleBookingResponse, StreamBookingEventsRequest, StreamBookingEventsResponse, SuggestSlotsRequest,
-        SuggestSlotsResponse, UpdateBookingRequest, UpdateBookingResponse, booking_service_server::BookingService,
+        AssignTablesRequest, AssignTablesResponse, CancelBookingRequest, CancelBookingResponse, CompleteBookingRequest,
+        CompleteBookingResponse, ConfirmBookingRequest, ConfirmBookingResponse, CreateBookingRequest,
+        CreateBookingResponse, GetBookingRequest, GetBookingResponse, JoinWaitlistRequest, JoinWaitlistResponse,
+        LeaveWaitlistRequest, LeaveWaitlistResponse, ListBookingsRequest, ListBookingsResponse, ListWaitlistRequest,
+        ListWaitlistResponse, MarkNoShowRequest, MarkNoShowResponse, ReinstateBookingRequest, ReinstateBookingResponse,
+        RescheduleBookingRequest, RescheduleBookingResponse, StreamBookingEventsRequest, StreamBookingEventsResponse,
+        SuggestSlotsRequest, SuggestSlotsResponse, UpdateBookingRequest, UpdateBookingResponse,
+        booking_service_server::BookingService,
     },
     server::Bounds,
     server::answer,
@@ -17,9 +18,9 @@ use teppan_shared::{
 use tonic::{Request, Response, Status, codegen::BoxStream};
 
 use super::{
-    Grpc, cancel_booking, change_booking, create_booking, encode, encode_waitlist_entry::waitlist_entry, get_booking,
-    join_waitlist, leave_waitlist, list_bookings, list_waitlist, reschedule_booking, status, stream_booking_events,
-    suggest_slots, update_booking,
+    Grpc, assign_tables, cancel_booking, change_booking, create_booking, encode, encode_waitlist_entry::waitlist_entry,
+    get_booking, join_waitlist, leave_waitlist, list_bookings, list_waitlist, reschedule_booking, status,
+    stream_booking_events, suggest_slots, update_booking,
 };
 
 #[tonic::async_trait]
@@ -133,6 +134,16 @@ impl BookingService for Grpc {
         let booking =
             self.bookings.reinstate_booking(&target).await.map_err(|error| status::change_booking(&error, &target))?;
         Ok(Response::new(ReinstateBookingResponse { booking: Some(encode::changed(booking, target.validate_only)) }))
+    }
+
+    async fn assign_tables(
+        &self,
+        request: Request<AssignTablesRequest>,
+    ) -> Result<Response<AssignTablesResponse>, Status> {
+        let (target, wish) = assign_tables::decode(request.into_inner())?;
+        let booking = self.bookings.assign_tables(&target, &wish).await;
+        let booking = booking.map_err(|error| assign_tables::refused(&error, &target, &wish))?;
+        Ok(Response::new(AssignTablesResponse { booking: Some(encode::changed(booking, target.validate_only)) }))
     }
 
     async fn join_waitlist(

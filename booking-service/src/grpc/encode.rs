@@ -60,6 +60,7 @@ pub fn booking(open: OpenBooking) -> wire::Booking {
         waitlist_entry_id: booking.waitlist_entry_id.map_or_else(String::new, |id| id.to_string()),
         area: booking.area.unwrap_or_default(),
         occupied_until: booking.occupied_until.map(timestamp),
+        tables: booking.tables.unwrap_or_default(),
     }
 }
 

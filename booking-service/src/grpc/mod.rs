@@ -1,5 +1,6 @@
 //! The gRPC services: decode, call, encode. No other module uses wire types.
 
+mod assign_tables;
 mod batch_check_availability;
 mod booking_service;
 mod cancel_booking;

@@ -1,3 +1,5 @@
+mod tables;
+
 use std::collections::BTreeSet;
 
 use teppan_shared::{
@@ -59,11 +61,16 @@ fn decode_areas(areas: Vec<wire::Area>, violations: &mut Violations) -> Vec<Area
         if !(1..=100).contains(&name.chars().count()) || name.chars().any(char::is_control) {
             violations.add(at("name"), "must be 1 to 100 characters without control characters");
         }
+        let (tables, combinations) = violations.within(&at(""), |violations| {
+            let tables = tables::decode(&area.tables, violations);
+            let combinations = tables::decode_combinations(&area.combinations, &tables, violations);
+            (tables, combinations)
+        });
         let Some(key) = key else { continue };
         if !keys.insert(key.clone()) {
             violations.add(at("area"), "must be named only once");
         }
-        decoded.push(Area { area: key, name, seats: area.seats });
+        decoded.push(Area::new(key, name, area.seats, tables, combinations));
     }
     decoded
 }
@@ -107,7 +114,8 @@ pub fn encode_set(set: FloorSet, venue_id: VenueId, validate_only: bool) -> wire
     if validate_only {
         floor.etag.clear();
     }
-    wire::SetFloorResponse { floor: Some(floor), bookings_counted }
+    let bookings_without_table = i32::try_from(set.bookings_without_table).unwrap_or(i32::MAX);
+    wire::SetFloorResponse { floor: Some(floor), bookings_counted, bookings_without_table }
 }
 
 pub fn encode(stored: Option<StoredFloor>, venue_id: VenueId) -> wire::Floor {
@@ -115,7 +123,13 @@ pub fn encode(stored: Option<StoredFloor>, venue_id: VenueId) -> wire::Floor {
     let Some(StoredFloor { floor, version, updated_at }) = stored else {
         return wire::Floor { venue_id, ..Default::default() };
     };
-    let area = |area: Area| wire::Area { area: area.area.as_str().to_owned(), name: area.name, seats: area.seats };
+    let area = |area: Area| wire::Area {
+        tables: tables::encode(&area.tables),
+        combinations: tables::encode_combinations(&area.combinations),
+        area: area.area.as_str().to_owned(),
+        name: area.name,
+        seats: area.seats,
+    };
     let time = |time: Option<chrono::NaiveTime>| time.map_or_else(String::new, super::encode::time);
     let sitting = |rule: SittingRule| wire::SittingRule {
         max_party_size: rule.max_party_size.unwrap_or(0),

@@ -115,6 +115,11 @@ pub fn change_booking(error: &ChangeBookingError, target: &BookingTarget) -> Sta
                 let message = "The customer already has an offer of the new slot: accept or leave that offer first.";
                 change_refused("SLOT_ALREADY_OFFERED", message, &booking_id, *status)
             }
+            // Only AssignTables is refused for its tables; see assign_tables.rs.
+            ChangeRefusal::Tables(_) => {
+                let (reason, message) = not_allowed(BookingChange::AssignTables);
+                change_refused(reason, message, &booking_id, *status)
+            }
             ChangeRefusal::Slot(slot, refusal) => refused(*refusal, slot),
         },
         ChangeBookingError::Contended => Failure::overloaded().into(),
@@ -166,6 +171,10 @@ fn not_allowed(change: BookingChange) -> (&'static str, &'static str) {
         BookingChange::PayDeposit | BookingChange::RetakeSeats => {
             ("BOOKING_NOT_CONFIRMABLE", "Only a booking that waits for its deposit is confirmed by a payment.")
         }
+        BookingChange::AssignTables => (
+            "TABLES_NOT_ASSIGNABLE",
+            "Only a PENDING or CONFIRMED booking has tables: read the booking and check its status.",
+        ),
         BookingChange::Update => ("BOOKING_NOT_UPDATABLE", "The booking cannot be changed: read it again."),
         BookingChange::Reinstate => (
             "BOOKING_NOT_REINSTATABLE",
@@ -240,6 +249,15 @@ pub fn set_floor(error: &SetFloorError, venue_id: VenueId) -> Status {
              move them to another one with RescheduleBooking.",
         )
         .with("area", area)
+        .into(),
+        SetFloorError::TableHasBookings { area, table } => Failure::precondition(
+            "TABLE_HAS_BOOKINGS",
+            format!("venues/{venue_id}/areas/{area}/tables/{table}"),
+            "Upcoming bookings have a table that the new floor does not have: keep the table until they have ended, or \
+             give them others with AssignTables.",
+        )
+        .with("area", area)
+        .with("table", table)
         .into(),
         SetFloorError::Contended => Failure::overloaded().into(),
         SetFloorError::Database(error) => error.to_failure().into(),

@@ -179,7 +179,7 @@ impl SlotAvailability {
     pub fn on(self, floor: Option<&FloorState>, party_size: PartySize) -> Self {
         let Some(state) = floor else { return self };
         let sitting = state.floor.sitting(self.starts_at, self.start_time, party_size.get());
-        self.with_areas(sitting.ends_at, state.open_areas(&sitting), party_size)
+        self.with_areas(sitting.ends_at, state.open_areas(&sitting, party_size.get()), party_size)
     }
 
     /// The slot with the open seats of the areas until the end of the visit.

@@ -2,7 +2,7 @@ use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use serde::Deserialize;
 
 use crate::{
-    domain::{AreaKey, FloorState, Refusal, SlotFacts, SlotKey, VenueId},
+    domain::{AreaKey, FloorState, Place, Refusal, SlotFacts, SlotKey, VenueId},
     venues::policy::VenuePolicy,
 };
 
@@ -18,7 +18,7 @@ pub struct SlotRow {
     pub reserved: i32,
     pub price_per_person_cents: i64,
     pub state: SlotState,
-    /// Whether SetFloor has marked the slot; see 0011_floors.sql.
+    /// Whether SetFloor has marked the slot; see 0015_floors.sql.
     pub has_floor: bool,
 }
 
@@ -26,11 +26,12 @@ pub struct SlotRow {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seating {
     pub ends_at: DateTime<Utc>,
-    /// The area, and until when its seats are taken; `None` for a venue without a floor.
-    pub area: Option<(AreaKey, DateTime<Utc>)>,
+    /// The place, and until when it is taken; `None` for a venue without a floor.
+    pub place: Option<(Place, DateTime<Utc>)>,
 }
 
-/// Where a party sits that books a slot. The floor is that of the slot's venue, with the days of the sitting.
+/// Where a party sits that books a slot. The floor is that of the slot's venue, with the days of the sitting. The party
+/// keeps tables that it has already, if they fit.
 ///
 /// # Errors
 /// `AreaNotFound` or `AreaFull`.
@@ -39,27 +40,33 @@ pub fn seat(
     floor: Option<&FloorState>,
     wanted: Option<&AreaKey>,
     party_size: i32,
+    own_tables: &[String],
 ) -> Result<Seating, Refusal> {
     let Some(state) = floor else {
         return if wanted.is_some() { Err(Refusal::AreaNotFound) } else { Ok(Seating::without_area(slot)) };
     };
     let sitting = state.floor.sitting(slot.starts_at, slot.start_time, party_size);
-    let area = state.place(wanted, &sitting, party_size)?;
-    Ok(Seating { ends_at: sitting.ends_at, area: Some((area, sitting.occupied_until)) })
+    let place = state.place(wanted, &sitting, party_size, own_tables)?;
+    Ok(Seating { ends_at: sitting.ends_at, place: Some((place, sitting.occupied_until)) })
 }
 
 impl Seating {
     pub fn without_area(slot: &SlotRow) -> Self {
-        Self { ends_at: slot.ends_at, area: None }
+        Self { ends_at: slot.ends_at, place: None }
     }
 
     /// Empty without an area.
     pub fn area_name(&self) -> String {
-        self.area.as_ref().map_or_else(String::new, |(area, _)| area.as_str().to_owned())
+        self.place.as_ref().map_or_else(String::new, |(place, _)| place.area.as_str().to_owned())
     }
 
     pub fn occupied_until(&self) -> Option<DateTime<Utc>> {
-        self.area.as_ref().map(|(_, until)| *until)
+        self.place.as_ref().map(|(_, until)| *until)
+    }
+
+    /// Empty without tables.
+    pub fn tables(&self) -> Vec<String> {
+        self.place.as_ref().map_or_else(Vec::new, |(place, _)| place.tables.clone())
     }
 }
 

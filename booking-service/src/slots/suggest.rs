@@ -113,7 +113,7 @@ impl Suggestion {
     fn placed(self, floor: Option<&FloorState>, party_size: i32) -> Self {
         let Some(state) = floor else { return self };
         let sitting = state.floor.sitting(self.starts_at, self.start_time, party_size);
-        Self { area: state.place(None, &sitting, party_size).ok(), ..self }
+        Self { area: state.place(None, &sitting, party_size, &[]).ok().map(|place| place.area), ..self }
     }
 }
 
@@ -124,7 +124,7 @@ impl VenueRow {
         let slots = izip!(&self.local_starts, &self.starts_at, &mut self.ends_at, &mut self.open_seats);
         for (local_start, starts_at, ends_at, open_seats) in slots {
             let sitting = state.floor.sitting(*starts_at, local_start.time(), party_size);
-            let most = state.open_areas(&sitting).into_iter().map(|(_, open)| open).max();
+            let most = state.open_areas(&sitting, party_size).into_iter().map(|(_, open)| open).max();
             *open_seats = most.unwrap_or(0).min(*open_seats);
             *ends_at = sitting.ends_at;
         }

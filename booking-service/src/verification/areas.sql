@@ -17,11 +17,11 @@ CROSS JOIN LATERAL (
            array_agg(f.counts_from + make_interval(hours => 24 * COALESCE(kept.day, counted.day))
                      ORDER BY COALESCE(kept.day, counted.day)) AS since
     FROM (
-        SELECT d.area, d.day, d.taken FROM area_days d WHERE d.venue_id = f.venue_id AND 0 < ANY (d.taken)
+        SELECT d.area, d.day, d.taken, d.tables FROM area_days d WHERE d.venue_id = f.venue_id AND 0 < ANY (d.taken)
     ) AS kept
     FULL JOIN area_counts(f, ($4::timestamptz - interval '3 days')::date) AS counted
         ON counted.area = kept.area AND counted.day = kept.day
-    WHERE kept.taken IS DISTINCT FROM counted.taken
+    WHERE (kept.taken, kept.tables) IS DISTINCT FROM (counted.taken, counted.tables)
       AND f.counts_from + make_interval(hours => 24 * COALESCE(kept.day, counted.day)) > $4 - interval '1 day'
 ) AS different
 ORDER BY f.venue_id

@@ -246,12 +246,12 @@ fn join_refusal(
         return Ok(Some(JoinRefusal::AlreadyWaiting { waitlist_entry_id, status: read_status(status)? }));
     }
     let (open_seats, mut capacity) = slot.map_or((0, 0), |slot| (slot.open_seats(), slot.capacity));
-    let is_seated = |slot| seat(slot, preview.floor.as_ref(), None, party_size).is_ok();
+    let is_seated = |slot| seat(slot, preview.floor.as_ref(), None, party_size, &[]).is_ok();
     if !is_full && slot.is_some_and(is_seated) {
         return Ok(Some(JoinRefusal::SlotAvailable { open_seats }));
     }
     if let Some(state) = &preview.floor {
-        capacity = capacity.min(state.floor.largest_area());
+        capacity = capacity.min(state.floor.largest_party());
     }
     Ok((party_size > capacity).then_some(JoinRefusal::PartyExceedsCapacity { capacity }))
 }

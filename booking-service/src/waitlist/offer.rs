@@ -70,7 +70,7 @@ fn decide(opening: &Opening, occasion: &Occasion, code: &ConfirmationCode) -> Re
     let Opening { slot, venue, floor, candidates, .. } = opening;
     let seating = |next: &Candidate| {
         let refusal = slot_refusal(venue, Some(slot), slot.slot_date, next.party_size, occasion.at);
-        refusal.is_none().then(|| seat(slot, floor.as_ref(), None, next.party_size).ok()).flatten()
+        refusal.is_none().then(|| seat(slot, floor.as_ref(), None, next.party_size, &[]).ok()).flatten()
     };
     if let Some((next, seating)) = candidates.iter().find_map(|next| Some((next, seating(next)?))) {
         return Ok(Verdict::Offer(Box::new(offer(next, slot, &seating, venue, occasion, code)?)));

@@ -211,6 +211,7 @@ const TABLE: &[(&str, Methods)] = {
                 ("MarkNoShow", only(Venue), Change),
                 ("UpdateBooking", any_of(&[Orchestrator, Venue]), Change),
                 ("ReinstateBooking", only(Venue), Change),
+                ("AssignTables", only(Venue), Change),
                 ("JoinWaitlist", only(Orchestrator), Change),
                 ("LeaveWaitlist", only(Orchestrator), Change),
                 ("ListWaitlist", any_of(&[Orchestrator, Venue]), PersonalData),

@@ -138,7 +138,8 @@ impl From<sqlx::Error> for DatabaseError {
         if !lost && (lacks_resources(&error) || is_read_only(&error)) {
             return Self::Impaired(error);
         }
-        if is_unavailable(&error) {
+        // After a migration, a statement that was prepared before may be refused. A new connection prepares it again.
+        if is_unavailable(&error) || error.as_database_error().is_some_and(is_prepared_for_another_schema) {
             return Self::Unavailable(error);
         }
         match &error {
@@ -191,6 +192,12 @@ fn is_unavailable_code(code: &str) -> bool {
     ["08", "28", "57P"].iter().any(|class| code.starts_with(class))
         // no such database, too many connections
         || ["3D000", "53300"].contains(&code)
+}
+
+/// Whether the result of a prepared statement has other columns by now: "cached plan must not change result type".
+fn is_prepared_for_another_schema(error: &dyn sqlx::error::DatabaseError) -> bool {
+    let routine = error.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::routine);
+    error.code().as_deref() == Some("0A000") && routine == Some("RevalidateCachedQuery")
 }
 
 /// Whether the server closed the connection with this error.

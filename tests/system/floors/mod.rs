@@ -3,6 +3,7 @@
 mod changes;
 mod races;
 mod setting;
+mod tables;
 mod times;
 mod waiting;
 
@@ -19,16 +20,16 @@ const AREAS_THAT_MISCOUNT: &str = "
     FROM floors f
     CROSS JOIN LATERAL (
         SELECT FROM (
-            SELECT area, day, taken
+            SELECT area, day, taken, tables
             FROM area_days d
             WHERE d.venue_id = f.venue_id AND 0 < ANY (taken)
         ) AS kept
         FULL JOIN area_counts(f, '2020-01-01') AS counted ON counted.area = kept.area AND counted.day = kept.day
-        WHERE kept.taken IS DISTINCT FROM counted.taken
+        WHERE (kept.taken, kept.tables) IS DISTINCT FROM (counted.taken, counted.tables)
     ) AS different";
 
 fn area(key: &str, seats: i32) -> Area {
-    Area { area: key.to_owned(), name: String::new(), seats: Some(seats) }
+    Area { area: key.to_owned(), seats: Some(seats), ..Default::default() }
 }
 
 /// A floor with these areas, where every party stays for this long.

@@ -116,6 +116,7 @@ struct Made {
     time_zone: String,
     area: Option<String>,
     occupied_until: Option<DateTime<Utc>>,
+    tables: Option<Vec<String>>,
 }
 
 impl FromRow<'_, PgRow> for Answer {
@@ -176,6 +177,7 @@ impl Made {
             waitlist_entry_id: None,
             area: self.area,
             occupied_until: self.occupied_until,
+            tables: self.tables,
             version: 1,
             event_hash: self.event_hash,
             created_at: draft.now,

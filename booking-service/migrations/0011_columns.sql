@@ -1,0 +1,62 @@
+-- The new columns of tables that are in use, all in one transaction.
+--
+-- Statements of version 0.1.0 return whole rows of these tables. PostgreSQL refuses to run such a statement again on a
+-- connection that prepared it before a column was added. So the connections of running replicas are closed at the end,
+-- while this transaction still has the tables: a replica runs its statement again on a new connection, which waits until
+-- the columns are there. Later versions do this by themselves.
+
+-- The area in which a booking sits, and until when it takes the area's seats. NULL: it was made for a venue without a
+-- floor. If the venue has one now, its seats are counted in the first area until its end.
+ALTER TABLE bookings
+    ADD COLUMN area text COLLATE "C",
+    ADD COLUMN occupied_until timestamptz,
+    -- The keys of its tables; NULL: none, because its area had none, or because it had no tables when it was booked.
+    ADD COLUMN tables text[],
+    ADD CONSTRAINT booking_tables CHECK (tables IS NULL OR area IS NOT NULL AND tables <> '{}') NOT VALID,
+    -- Not validated: that would read the whole table, whose rows all have NULL here.
+    ADD CONSTRAINT booking_area CHECK (area ~ '^[a-z0-9]' AND area !~ '[^a-z0-9-]') NOT VALID,
+    ADD CONSTRAINT booking_occupied_until CHECK ((area IS NULL) = (occupied_until IS NULL)) NOT VALID;
+
+-- Whether the venue has a floor. SetFloor locks all upcoming slots, and marks them when the venue gets or loses its
+-- floor, before it counts their bookings. So a booking either is counted by it or sees another mark on the slot that it
+-- has locked than its snapshot shows. Slots that are laid out later are not marked. A snapshot that shows one of them
+-- also shows the floor of the venue, because both lock the venue.
+ALTER TABLE venues ADD COLUMN has_floor boolean NOT NULL DEFAULT false;
+ALTER TABLE slots ADD COLUMN has_floor boolean NOT NULL DEFAULT false;
+
+-- For how long a venue can take back a cancellation, a completion or a no-show.
+ALTER TABLE venues
+    ADD COLUMN undo_minutes integer NOT NULL DEFAULT 60
+        CONSTRAINT venue_undo_range CHECK (undo_minutes BETWEEN 0 AND 43200);
+
+-- What venues are found by.
+ALTER TABLE venues
+    ADD COLUMN tags  text[] NOT NULL DEFAULT '{}',
+    -- A city or another place, as text; empty if none is given.
+    ADD COLUMN place text   NOT NULL DEFAULT '';
+
+ALTER TABLE venues
+    ADD CONSTRAINT venue_tags_count CHECK (cardinality(tags) <= 20) NOT VALID,
+    ADD CONSTRAINT venue_place_length CHECK (char_length(place) <= 100) NOT VALID;
+
+-- Special days of a venue, in the order in which they were set.
+--
+-- They are a column of the schedule, because whatever lays out slots needs the schedule and the special days of one
+-- moment. A worker that claims a schedule reads its latest committed version; rows of another table would be those of
+-- its older snapshot.
+ALTER TABLE weekly_schedules
+    ADD COLUMN special_days jsonb NOT NULL DEFAULT '[]';
+
+ALTER TABLE weekly_schedules
+    ADD CONSTRAINT weekly_schedule_special_days
+        CHECK (jsonb_typeof(special_days) = 'array' AND jsonb_array_length(special_days) <= 500) NOT VALID;
+
+-- A replica that waits for this migration keeps its connection, and a new database has no other connections to close.
+SELECT pg_terminate_backend(pid)
+FROM pg_stat_activity
+WHERE datname = current_database()
+  AND usename = current_user
+  AND pid <> pg_backend_pid()
+  AND backend_type = 'client backend'
+  AND wait_event IS DISTINCT FROM 'advisory'
+  AND EXISTS (SELECT FROM bookings);
