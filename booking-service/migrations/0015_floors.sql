@@ -279,7 +279,8 @@ BEGIN
         RETURN open;
     END IF;
     taken := taken_tables(f, a, first, last);
-    SELECT COALESCE(max(s.max_party_size), 0), COALESCE(bool_or(party_size BETWEEN s.min_party_size AND s.max_party_size), false)
+    SELECT COALESCE(max(s.max_party_size), 0),
+           COALESCE(bool_or(party_size BETWEEN s.min_party_size AND s.max_party_size), false)
     INTO largest, fits
     FROM unnest(a.table_sets) AS s
     WHERE s.tables & taken = 0;

@@ -39,7 +39,8 @@ WITH visit AS MATERIALIZED (       -- not of an area that was removed after the 
 seats AS (
     -- a table that two bookings have makes all tables taken: verify-events finds it, and no other party gets a table
     SELECT area, tick, sum(party_size) AS taken,
-           CASE WHEN sum(bit_count(tables::bit(64))) = bit_count(bit_or(tables)::bit(64)) THEN bit_or(tables) ELSE -1 END AS tables
+           CASE WHEN sum(bit_count(tables::bit(64))) = bit_count(bit_or(tables)::bit(64)) THEN bit_or(tables) ELSE -1
+           END AS tables
     FROM visit
     CROSS JOIN LATERAL generate_series(first, last) AS tick
     GROUP BY 1, 2
@@ -60,7 +61,8 @@ GROUP BY d.area, d.day, d.has_tables
 $$;
 
 -- SetFloor, for a floor whose version is still `read_version` (0: none). `outcome`: set; contended; venue_not_found;
--- area_has_bookings, with the area; table_has_bookings, with area and table. Nothing was written unless it is set; with `only_check` nothing is written.
+-- area_has_bookings, with the area; table_has_bookings, with area and table. Nothing was written unless it is set; with
+-- `only_check` nothing is written.
 --
 -- A function, because the bookings must be counted by a snapshot that is taken after all upcoming slots are locked: a
 -- booking that is created meanwhile is counted here or sees the new floor.
