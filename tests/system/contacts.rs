@@ -13,6 +13,7 @@ use crate::waitlist;
 
 fn request_with(venue_id: &str, change: impl FnOnce(&mut Contact)) -> CreateBookingRequest {
     let mut request = fixtures::booking(venue_id, 1);
+    request.allow_duplicate = true;
     change(request.contact.as_mut().expect("a contact"));
     request
 }

@@ -140,6 +140,7 @@ fn booking_row(decision: &Decision) -> Value {
         "version": decision.loaded_version,
         "booking": booking,
         "reseals": decision.reseals,
+        "forbids_duplicate": decision.forbids_duplicate,
     })
 }
 

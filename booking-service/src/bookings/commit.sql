@@ -1,18 +1,20 @@
 -- Commits decisions about bookings, each completely or not at all: one statement for every kind of change.
 --   $1 bookings: the loaded "version", 0 for a new one, the new row, null if only payments change, and whether it
---      "reseals" the details
+--      "reseals" the details and "forbids_duplicate", another booking of its customer at that time
 --   $2 seats: above 0 they are taken, from an open slot with the price, start and floor mark of the loaded one, or, with
 --      nulls, from the booking's own slot in any state; below 0 they are freed, with nulls. With each, the area and
 --      the tables of the venue's floor, if it has one, and for how long
 --   $3 events, with the destinations of their messages; $5 idempotency keys; $6 now
 --   $4 payments: the loaded "revision", null for a new one, and the new row
 -- Returns a row for each committed booking. The others are stale: another version, erased since, a slot that has changed
--- or lacks the seats for the batch, a payment with another revision, or an entry that no longer waits. If a key or an id
--- exists, the statement fails and nothing was written.
--- All statements lock in this order: bookings by id, slots by key, payments, entries, days of areas. `reserved` is computed
--- from the locked row: PostgreSQL would check constraints on a row computed from the snapshot's version first.
+-- or lacks the seats for the batch, a duplicate, a payment with another revision, or an entry that no longer waits. If a
+-- key or an id exists, the statement fails and nothing was written.
+-- All statements lock in this order: bookings by id, slots by key, customers, payments, entries, days of areas.
+-- `reserved` is computed from the locked row: PostgreSQL would check constraints on a row computed from the snapshot's
+-- version first.
 WITH change AS MATERIALIZED (
-    SELECT * FROM jsonb_to_recordset($1::jsonb) AS it (booking_id uuid, version bigint, booking jsonb, reseals boolean)
+    SELECT * FROM jsonb_to_recordset($1::jsonb) AS it (booking_id uuid, version bigint, booking jsonb, reseals boolean,
+        forbids_duplicate boolean)
 ),
 target AS MATERIALIZED (           -- row locks; they see the latest committed versions
     SELECT b.booking_id, b.version, b.erased_at FROM change JOIN bookings b USING (booking_id) ORDER BY b.booking_id FOR NO KEY UPDATE OF b
@@ -43,6 +45,22 @@ shut AS MATERIALIZED (             -- bookings whose seats cannot be taken
                <> ('OPEN', seat.starts_at, seat.price_per_person_cents, seat.has_floor)
         OR seat.seats > 0 AND wanted.seats > 0 AND slot.reserved + wanted.seats > slot.capacity
 ),
+-- Row locks on the customers whose bookings must not overlap: CreateBooking takes the same lock. The condition reads the
+-- locked row, so it is checked after the lock and sees what was committed before it.
+duplicate AS MATERIALIZED (
+    SELECT moved.booking_id
+    FROM (
+        SELECT r.booking_id, r.customer_id, r.venue_id, r.slot_date, r.starts_at, r.ends_at
+        FROM fresh CROSS JOIN LATERAL jsonb_populate_record(NULL::bookings, fresh.booking) AS r
+        WHERE fresh.forbids_duplicate AND (SELECT count(*) FROM slot) >= 0
+        ORDER BY r.customer_id
+    ) AS moved
+    CROSS JOIN LATERAL (
+        SELECT c.customer_id FROM customers c WHERE c.customer_id = moved.customer_id LIMIT 1 FOR NO KEY UPDATE
+    ) AS c
+    WHERE has_duplicate(
+        c.customer_id, moved.venue_id, moved.slot_date, moved.starts_at, moved.ends_at, moved.booking_id)
+),
 payment AS MATERIALIZED (
     SELECT it.*, (it.payment ->> 'payment_id')::uuid AS payment_id
     FROM jsonb_to_recordset($4::jsonb) AS it (booking_id uuid, revision bigint, payment jsonb) JOIN fresh USING (booking_id)
@@ -50,7 +68,8 @@ payment AS MATERIALIZED (
 charge AS MATERIALIZED (
     SELECT p.payment_id, p.revision
     FROM payment JOIN payments p USING (payment_id)
-    WHERE (SELECT count(*) FROM slot) >= 0 ORDER BY p.payment_id FOR NO KEY UPDATE OF p
+    WHERE (SELECT count(*) FROM slot) >= 0 AND (SELECT count(*) FROM duplicate) >= 0
+    ORDER BY p.payment_id FOR NO KEY UPDATE OF p
 ),
 entry AS MATERIALIZED (            -- the waitlist entries of new bookings that are offers; a merge may have moved one
     SELECT w.waitlist_entry_id, CASE WHEN w.customer_id = (fresh.booking ->> 'customer_id')::uuid THEN w.status ELSE 'MOVED' END AS status
@@ -61,6 +80,7 @@ done AS MATERIALIZED (             -- the gate: every step below depends on it
     SELECT fresh.*
     FROM fresh LEFT JOIN entry ON entry.waitlist_entry_id = fresh.entry_id
     WHERE COALESCE(entry.status, 'WAITING') = 'WAITING' AND booking_id NOT IN (SELECT booking_id FROM shut)
+      AND booking_id NOT IN (SELECT booking_id FROM duplicate)
       AND NOT EXISTS (SELECT FROM payment LEFT JOIN charge USING (payment_id)
                       WHERE payment.booking_id = fresh.booking_id AND payment.revision <> COALESCE(charge.revision, 0))
 ),

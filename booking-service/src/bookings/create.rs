@@ -30,8 +30,8 @@ use crate::{
         preview::Preview,
     },
     customers::draft::LOST_TO_ANOTHER_CONTACT,
-    domain::{BookingId, ConfirmationCode, NewBooking, OutboxDestination, PhoneFault, Refusal},
-    slots::row::{seat, slot_refusal},
+    domain::{BookingId, ConfirmationCode, NewBooking, OutboxDestination, PhoneFault, Refusal, duplicate},
+    slots::row::{seat, slot_refusal, visit_end},
 };
 
 /// The statement; new connections prepare it when they open.
@@ -116,8 +116,9 @@ impl Bookings {
     /// The booking as a call would create it now. It has no ids, no code and no customer.
     async fn would_create(&self, new: &NewBooking) -> Result<Created, CreateBookingError> {
         let mut draft = self.draft(new);
-        let preview = self.preview(new.slot, "CreateBooking", new.key.as_str(), &draft.customer).await?;
-        let preview = preview.ok_or(CreateBookingError::Refused(Refusal::VenueNotFound))?;
+        let (slot, key) = (new.slot, new.key.as_str());
+        let preview = self.preview(slot, "CreateBooking", key, &draft.customer).await?;
+        let mut preview = preview.ok_or(CreateBookingError::Refused(Refusal::VenueNotFound))?;
         if let Some((fingerprint, booking_id)) = preview.prior {
             if !draft.fingerprint.matches(&fingerprint) {
                 return Err(CreateBookingError::KeyReused);
@@ -127,9 +128,21 @@ impl Bookings {
         }
         let region = preview.phone_region()?;
         let redraft = self.customers.redraft(&new.contact, new.slot.venue_id, region);
-        draft.customer = redraft.map_err(CreateBookingError::Phone)?;
+        let customer = redraft.map_err(CreateBookingError::Phone)?;
+        if customer.phone_hashes != draft.customer.phone_hashes {
+            // The number was read with another region, so it may belong to another customer.
+            let again = self.preview(slot, "CreateBooking", key, &customer).await?;
+            preview = again.ok_or(CreateBookingError::Refused(Refusal::VenueNotFound))?;
+        }
+        draft.customer = customer;
         let party_size = new.party_size.get();
         let Preview { venue, slot, .. } = &preview;
+        let visit = slot.as_ref().map(|slot| (slot.starts_at, visit_end(slot, preview.floor.as_ref(), party_size)));
+        if let Some(other) = visit.and_then(|visit| duplicate(&preview.visits, visit))
+            && !new.allows_duplicate
+        {
+            return Err(CreateBookingError::Refused(Refusal::Duplicate(other)));
+        }
         if let Some(refusal) = slot_refusal(venue, slot.as_ref(), new.slot.date, party_size, draft.now) {
             return Err(CreateBookingError::Refused(refusal));
         }
@@ -194,6 +207,8 @@ impl Bookings {
                 Err(error) if LOST_ON.iter().any(|constraint| error.violates(constraint)) => continue,
                 // Another booking took the last seats of the area; the next run is refused.
                 Err(error) if error.violates("booking_area") || is_deadlock(&error) => continue,
+                // The customer has made another booking at that time; the next run is refused.
+                Err(error) if error.violates("booking_is_no_duplicate") => continue,
                 Err(error) if LOST_TO_ANOTHER_CONTACT.iter().any(|constraint| error.violates(constraint)) => {
                     draft.customer = self.customers.draft(&new.contact, new.slot.venue_id);
                     continue;
@@ -281,6 +296,7 @@ impl Bookings {
                     .bind(draft.now)
                     .bind(draft.customer.phone_region.as_deref())
                     .bind(&draft.area)
+                    .bind(draft.allows_duplicate)
                     .try_map(|row: PgRow| Answer::from_row(&row))
             })
             .await

@@ -14,9 +14,10 @@
 -- If the venue's floor has lost the seats between snapshot and lock, the statement fails on booking_area.
 -- If a concurrent duplicate commits first, the last step fails on idempotency_keys_pkey. Then nothing was written, and
 -- another run replays. If another call makes or changes the same customer first, the step `customer` fails on a
--- constraint of customers, and another run finds that customer.
+-- constraint of customers, and another run finds that customer. If another call makes an overlapping booking of the same
+-- customer first, the statement fails on booking_is_no_duplicate, and another run is refused.
 --
--- $23: the area that the party wants, empty for any.
+-- $23: the area that the party wants, empty for any. $24: whether the customer may have another booking at that time.
 --
 -- The contact: $9 and $10 the hashes of e-mail and number; $8, $11, $12 the row's id, sealed contact and version. Above
 -- version 1 the row is the next version of a known customer.
@@ -34,16 +35,26 @@ person AS MATERIALIZED (           -- the customer of this contact
 offer AS MATERIALIZED (            -- the slot, its venue's policy, and the reason why it cannot be booked, if any
     SELECT v.time_zone, v.currency, v.hold_minutes, v.deposit_percent, v.phone_region, s.price_per_person_cents,
            v.has_floor, s.has_floor AS is_marked, it.ends_at, it.occupied_until, why.refusal,
-           COALESCE(refusal_figure(why.refusal, v, s, $6), it.open_seats) AS figure
+           COALESCE(refusal_figure(why.refusal, v, s, $6), it.open_seats) AS figure,
+           other.booking_id AS duplicate_id, other.starts_at AS duplicate_starts_at
     FROM venues v
     LEFT JOIN slots s ON s.venue_id = v.venue_id AND s.slot_date = $4 AND s.start_time = $5
     -- a subquery, so that the function runs only where it is needed
     LEFT JOIN LATERAL (
         SELECT it.* FROM sitting(s, $6, $23::text) AS it WHERE v.has_floor AND s.venue_id IS NOT NULL OFFSET 0
     ) AS it ON true
+    LEFT JOIN LATERAL (            -- only for a known customer
+        SELECT d.booking_id, d.starts_at
+        FROM person p
+        CROSS JOIN LATERAL duplicate_of(
+            p.customer_id, $3, $4, s.starts_at, COALESCE(it.ends_at, s.ends_at), $13::uuid) AS d
+        WHERE p.customer_id IS NOT NULL AND NOT $24::boolean
+        OFFSET 0
+    ) AS other ON true
     CROSS JOIN LATERAL (
         SELECT COALESCE(
             CASE WHEN v.phone_region <> $22::text THEN 'PHONE_REGION' END,
+            CASE WHEN other.booking_id IS NOT NULL THEN 'DUPLICATE_BOOKING' END,
             slot_refusal(v, s, $4::date, $6, $21::timestamptz),
             CASE WHEN it.open_seats IS NULL AND (v.has_floor OR $23 <> '') THEN 'AREA_NOT_FOUND'
                  WHEN it.open_seats < $6 THEN 'AREA_FULL'
@@ -67,12 +78,14 @@ taken AS (                         -- the gate: the update sees the latest commi
     RETURNING s.starts_at, COALESCE(o.ends_at, s.ends_at) AS ends_at, o.occupied_until, s.price_per_person_cents,
               s.price_per_person_cents * $6 AS total_cents
 ),
-known AS MATERIALIZED (            -- row lock: the customer is not erased or merged before this commits
+-- Row lock: the customer is not erased or merged before this commits, and makes no other booking. The slot's lock does
+-- not order bookings of overlapping slots.
+known AS MATERIALIZED (
     SELECT c.customer_id
     FROM taken, customers c
     WHERE c.customer_id = (SELECT customer_id FROM person) AND $12::bigint = 1
       AND c.erased_at IS NULL AND c.merged_into IS NULL
-    FOR KEY SHARE OF c
+    FOR NO KEY UPDATE OF c
 ),
 customer AS (                      -- made, or the next version of a known one; version 0 is refused by a constraint
     INSERT INTO customers AS c (customer_id, email_hash, phone_hash, contact_sealed, version, created_at, updated_at)
@@ -97,13 +110,21 @@ draft AS MATERIALIZED (            -- the computed columns of the booking
         CASE WHEN deposit.deposit_cents = 0 THEN $21 END AS confirmed_at,
         -- '-' is no area: the statement fails
         CASE WHEN offer.has_floor THEN COALESCE(place.area, '-') END AS area, place.tables
-    FROM taken, offer, (SELECT * FROM known UNION ALL SELECT * FROM customer) AS who
+    FROM taken, offer, (
+        SELECT customer_id, true AS is_known FROM known
+        UNION ALL
+        SELECT customer_id, $12 > 1 FROM customer
+    ) AS who
     LEFT JOIN LATERAL (
         SELECT * FROM take_place($3, $23, taken.starts_at, taken.occupied_until, $6) WHERE offer.has_floor OFFSET 0
     ) AS place ON true
     CROSS JOIN LATERAL (
         SELECT deposit_cents(taken.total_cents, offer.deposit_percent, offer.currency) AS deposit_cents
     ) AS deposit
+    WHERE CASE WHEN who.is_known AND NOT $24
+               THEN refuse_duplicate(who.customer_id, $3, $4, taken.starts_at, taken.ends_at, $13)
+               ELSE true
+          END
 ),
 event AS (                         -- the first event of the booking's hash chain
     INSERT INTO booking_events (event_id, booking_id, version, type, occurred_at, data, traceparent, previous_hash)
@@ -158,6 +179,8 @@ SELECT
     -- expressions, not plain table columns: for those, sqlx would query their names each time it prepares the statement
     offer.figure + 0 AS figure,
     COALESCE(offer.phone_region) AS offered_phone_region,
+    COALESCE(offer.duplicate_id) AS duplicate_id,
+    COALESCE(offer.duplicate_starts_at) AS duplicate_starts_at,
     COALESCE(person.customer_id) AS known_customer_id,
     CASE WHEN offer.refusal = 'CONTACT' THEN person.version END AS known_version,
     CASE WHEN offer.refusal = 'CONTACT' THEN person.contact_sealed END AS known_contact_sealed,

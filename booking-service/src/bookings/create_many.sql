@@ -1,7 +1,7 @@
 -- CreateBooking for the calls that came while another statement ran. What create.sql says of order, of refusals and of a
 -- lost race holds here too. Each request is taken or left by itself.
 --
--- $1 to $22: an array for each value, an element for each request. The keys differ, and so do the contacts.
+-- $1 to $23: an array for each value, an element for each request. The keys differ, and so do the contacts.
 --
 -- A row for each request, by its place `n`. `verdict` is
 --   created  the booking was made, with the columns of this row and those that were sent;
@@ -19,17 +19,18 @@ WITH request AS MATERIALIZED (
     CROSS JOIN unnest(
         $1::text[], $2::bytea[], $3::uuid[], $4::date[], $5::time[], $6::integer[], $7::bigint[], $8::uuid[], $9::text[],
         $10::text[], $11::bytea[], $12::uuid[], $13::text[], $14::text[], $15::uuid[], $16::text[], $17::bytea[],
-        $18::text[], $19::text[], $20::timestamptz[], $21::text[], $22::text[])
+        $18::text[], $19::text[], $20::timestamptz[], $21::text[], $22::text[], $23::boolean[])
     WITH ORDINALITY AS r (
         key, fingerprint, venue_id, slot_date, start_time, party_size, expected_cents, new_customer_id, email_hashes,
         phone_hashes, contact_sealed, booking_id, confirmation_code, conversation_id, event_id, traceparent, details_sealed,
-        source, destinations, now, phone_region, wanted_area, n)
+        source, destinations, now, phone_region, wanted_area,
+        allows_duplicate, n)
     WHERE bound.it <> ''
 ),
 offer AS MATERIALIZED (            -- what the snapshot shows of each request, and why it cannot go on, if so
     SELECT r.*, person.customer_id AS known_id, place.time_zone, place.currency, place.hold_minutes, place.deposit_percent,
            place.price_per_person_cents, place.figure, place.has_floor, place.is_marked, place.visit_ends_at,
-           place.occupied_until,
+           place.occupied_until, place.duplicate_id, place.duplicate_starts_at,
            CASE WHEN place.is_readable AND NOT used.it THEN COALESCE(place.refusal, CASE WHEN person.must_reseal THEN 'ALONE' END)
                 ELSE 'ALONE'
            END AS refusal
@@ -42,15 +43,25 @@ offer AS MATERIALIZED (            -- what the snapshot shows of each request, a
         SELECT v.time_zone, v.currency, v.hold_minutes, v.deposit_percent, s.price_per_person_cents, why.refusal,
                COALESCE(refusal_figure(why.refusal, v, s, r.party_size), it.open_seats) AS figure,
                v.has_floor, s.has_floor AS is_marked, it.ends_at AS visit_ends_at, it.occupied_until,
-               COALESCE(v.phone_region = r.phone_region, true) AS is_readable
+               COALESCE(v.phone_region = r.phone_region, true) AS is_readable,
+               other.booking_id AS duplicate_id, other.starts_at AS duplicate_starts_at
         FROM venues v
         LEFT JOIN slots s ON s.venue_id = r.venue_id AND s.slot_date = r.slot_date AND s.start_time = r.start_time
         -- a subquery, so that the function runs only where it is needed
         LEFT JOIN LATERAL (
             SELECT it.* FROM sitting(s, r.party_size, r.wanted_area) AS it WHERE v.has_floor AND s.venue_id IS NOT NULL OFFSET 0
         ) AS it ON true
+        LEFT JOIN LATERAL (        -- only for a known customer
+            SELECT d.booking_id, d.starts_at
+            FROM duplicate_of(
+                person.customer_id, r.venue_id, r.slot_date, s.starts_at, COALESCE(it.ends_at, s.ends_at),
+                r.booking_id) AS d
+            WHERE person.customer_id IS NOT NULL AND NOT r.allows_duplicate
+            OFFSET 0
+        ) AS other ON true
         CROSS JOIN LATERAL (
             SELECT COALESCE(
+                CASE WHEN other.booking_id IS NOT NULL THEN 'DUPLICATE_BOOKING' END,
                 slot_refusal(v, s, r.slot_date, r.party_size, r.now),
                 CASE WHEN it.open_seats IS NULL AND (v.has_floor OR r.wanted_area <> '') THEN 'AREA_NOT_FOUND'
                      WHEN it.open_seats < r.party_size THEN 'AREA_FULL'
@@ -80,16 +91,21 @@ seated AS MATERIALIZED (           -- row locks on the slots; in the order of ar
     ) AS arrived
     WHERE reserved + seats <= capacity
 ),
-known AS MATERIALIZED (            -- row locks: the customers are not erased or merged before this commits
+-- Row locks: the customers are not erased or merged before this commits, and make no other booking. Of several requests
+-- of one customer the first goes on, since none of them sees the rows of another. The last condition reads the locked
+-- row, so it is checked after the lock.
+known AS MATERIALIZED (
     SELECT who.n
-    FROM (SELECT * FROM seated WHERE known_id IS NOT NULL ORDER BY known_id) AS who
+    FROM (SELECT DISTINCT ON (known_id) * FROM seated WHERE known_id IS NOT NULL ORDER BY known_id, n) AS who
     CROSS JOIN LATERAL (
-        SELECT
+        SELECT c.customer_id
         FROM customers c
         WHERE c.customer_id = who.known_id AND c.erased_at IS NULL AND c.merged_into IS NULL
         LIMIT 1
-        FOR KEY SHARE
+        FOR NO KEY UPDATE
     ) AS c
+    WHERE who.allows_duplicate
+       OR NOT has_duplicate(c.customer_id, who.venue_id, who.slot_date, who.starts_at, who.ends_at, who.booking_id)
 ),
 priced AS MATERIALIZED (
     SELECT *, price_per_person_cents * party_size AS total_cents, COALESCE(known_id, new_customer_id) AS customer_id
@@ -175,10 +191,10 @@ claim AS (                         -- no ON CONFLICT: a concurrent duplicate mus
 -- plain table columns, sqlx would query their names each time it prepares the statement.
 SELECT n, 'created' AS verdict, refusal, figure, status, starts_at, ends_at, customer_id, price_per_person_cents,
        total_cents, deposit_cents, currency, hold_expires_at, confirmed_at, event_hash, time_zone, area, occupied_until,
-       tables
+       tables, NULL::uuid AS duplicate_id, NULL::timestamptz AS duplicate_starts_at
 FROM draft
 UNION ALL
 SELECT n, CASE WHEN refusal <> 'ALONE' THEN 'refused' ELSE 'alone' END, refusal, figure, NULL, NULL, NULL, NULL, NULL,
-       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, duplicate_id, duplicate_starts_at
 FROM offer
 WHERE n NOT IN (SELECT n FROM draft)

@@ -52,6 +52,9 @@ pub struct Decision {
     /// Whether the booking's details were sealed anew. Otherwise the commit leaves them: `rotate-keys` may have sealed
     /// them with another key since they were loaded.
     pub reseals: bool,
+    /// Whether the commit refuses an overlapping booking of the same customer. A duplicate that was committed since the
+    /// booking was loaded makes the decision stale.
+    pub forbids_duplicate: bool,
     pub events: Vec<NewEvent>,
     pub seats: Vec<SeatChange>,
     pub payments: Vec<PaymentChange>,
@@ -110,6 +113,7 @@ impl Decision {
             loaded_version: booking.version,
             booking: booking.clone(),
             reseals: false,
+            forbids_duplicate: false,
             events: Vec::new(),
             seats: Vec::new(),
             payments: Vec::new(),

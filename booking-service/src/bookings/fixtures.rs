@@ -125,6 +125,7 @@ fn of_booking(booking: Booking) -> Loaded {
     Loaded {
         has_waiting_entries: false,
         is_target_offered: false,
+        visits: None,
         ended_at: None,
         booking,
         is_done: false,

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::booking::Booking;
 use crate::{
     bookings::Bookings,
-    domain::{BookingId, FloorState, Occupancy},
+    domain::{BookingId, FloorState, Occupancy, Visit},
     payments::row::Payment,
     slots::row::SlotRow,
     venues::policy::VenuePolicy,
@@ -31,6 +31,8 @@ pub struct Loaded {
     pub has_waiting_entries: bool,
     /// For the booking of an offer: whether its customer has another open offer, for the slot to move to.
     pub is_target_offered: bool,
+    /// Other bookings of its customer around the slot to move to.
+    pub visits: Option<Json<Vec<Visit>>>,
     /// When it was cancelled, completed or marked as a no-show, if that is its status.
     pub ended_at: Option<DateTime<Utc>>,
     /// For a change by Stripe: the charge, if it is known, and its succeeded refunds, the newest first.

@@ -49,6 +49,11 @@ SELECT
         WHERE w.customer_id = (found.b).customer_id AND w.venue_id = target.venue_id
           AND w.slot_date = target.slot_date AND w.start_time = target.start_time
           AND w.status = 'OFFERED' AND w.waitlist_entry_id <> (found.b).waitlist_entry_id) AS is_target_offered,
+    -- the customer's other bookings, for a move
+    CASE WHEN $3::date IS NOT NULL OR $4::time IS NOT NULL
+         THEN visits_after(
+             (found.b).customer_id, v.venue_id, target.slot_date, target.starts_at, (found.b).booking_id)
+    END AS visits,
     -- when a booking that can be reinstated ended; a column would have to be written by the version before, too
     CASE WHEN (found.b).status IN ('CANCELLED', 'COMPLETED', 'NO_SHOW') THEN (
         SELECT e.occurred_at

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::{
     bookings::Bookings,
     customers::draft::DraftCustomer,
-    domain::{FloorState, PhoneRegion, SlotKey},
+    domain::{FloorState, PhoneRegion, SlotKey, Visit},
     slots::row::SlotRow,
     venues::policy::VenuePolicy,
 };
@@ -19,6 +19,8 @@ pub struct Preview {
     pub floor: Option<FloorState>,
     pub prior: Option<(Vec<u8>, Uuid)>,
     pub waiting: Option<(Uuid, String)>,
+    /// Other bookings of the customer, for CreateBooking.
+    pub visits: Vec<Visit>,
     pub position: i32,
 }
 
@@ -30,6 +32,7 @@ struct Row {
     prior_resource_id: Option<Uuid>,
     waiting_entry_id: Option<Uuid>,
     waiting_status: Option<String>,
+    visits: Option<Value>,
     position: i32,
 }
 
@@ -65,6 +68,7 @@ impl Bookings {
             floor: row.floor.map(serde_json::from_value).transpose().map_err(read)?,
             prior: row.prior_fingerprint.zip(row.prior_resource_id),
             waiting: row.waiting_entry_id.zip(row.waiting_status),
+            visits: row.visits.map(serde_json::from_value).transpose().map_err(read)?.unwrap_or_default(),
             position: row.position,
         }))
     }

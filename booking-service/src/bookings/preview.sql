@@ -12,6 +12,9 @@ SELECT
     prior.resource_id AS "prior_resource_id?",
     waits.waitlist_entry_id AS "waiting_entry_id?",
     waits.status AS "waiting_status?",
+    CASE WHEN $4 = 'CreateBooking'
+         THEN (SELECT visits_after(p.customer_id, v.venue_id, $2, s.starts_at, NULL) FROM customer_of($6, $7) p)
+    END AS "visits?",
     waitlist_position(v.venue_id, $2, $3, 9223372036854775807) AS "position!"
 FROM venues v
 LEFT JOIN slots s ON s.venue_id = v.venue_id AND s.slot_date = $2 AND s.start_time = $3

@@ -12,10 +12,10 @@ use super::{
 use crate::{
     bookings::Bookings,
     domain::{
-        AreaKey, BookingChange, BookingStatus, ChangeRefusal, PartySize, Place, Refusal, Sitting, SlotKey,
-        deposit_cents,
+        AreaKey, BookingChange, BookingStatus, ChangeRefusal, Duplicate, PartySize, Place, Refusal, Sitting, SlotKey,
+        deposit_cents, duplicate,
     },
-    slots::row::{Seating, SlotRow, seat, slot_refusal},
+    slots::row::{Seating, SlotRow, seat, slot_refusal, visit_end},
 };
 
 /// The requested change of a booking; what is not given stays.
@@ -29,6 +29,8 @@ pub struct Reschedule {
     pub expected_total_cents: Option<i64>,
     /// The area in which the party wants to sit; `None`: the same if it has the seats, otherwise any.
     pub area: Option<AreaKey>,
+    /// Whether the customer may have another booking at the new time.
+    pub allows_duplicate: bool,
 }
 
 impl Bookings {
@@ -65,6 +67,10 @@ pub fn decide(loaded: &Loaded, request: &Reschedule, occasion: &Occasion) -> Res
         return Err(NoChange::Refused(ChangeRefusal::NotAllowed));
     }
     let refuse = |refusal| NoChange::Refused(ChangeRefusal::Slot(slot, refusal));
+    let forbids_duplicate = slot != booking.slot() && !request.allows_duplicate;
+    if forbids_duplicate && let Some(other) = duplicate_at(loaded, party_size) {
+        return Err(refuse(Refusal::Duplicate(other)));
+    }
     let is_smaller_in_place = slot == booking.slot() && party_size < booking.party_size;
     let target = if is_smaller_in_place {
         own_slot(loaded, party_size)
@@ -81,6 +87,7 @@ pub fn decide(loaded: &Loaded, request: &Reschedule, occasion: &Occasion) -> Res
         return Err(refuse(Refusal::PriceChanged { total_cents }));
     }
     let mut decision = Decision::about(booking, occasion);
+    decision.forbids_duplicate = forbids_duplicate;
     decision.free_seats();
     decision.apply(rescheduled(loaded, &target, &seating, party_size, total_cents))?;
     if !is_smaller_in_place {
@@ -98,6 +105,13 @@ pub fn decide(loaded: &Loaded, request: &Reschedule, occasion: &Occasion) -> Res
         return Err(NoChange::Refused(ChangeRefusal::AlreadyOffered));
     }
     Ok(decision)
+}
+
+/// The customer's other booking at the time of the new slot.
+fn duplicate_at(loaded: &Loaded, party_size: i32) -> Option<Duplicate> {
+    let target = loaded.target.as_ref()?;
+    let until = visit_end(target, loaded.floor.as_deref(), party_size);
+    duplicate(loaded.visits.as_deref()?, (target.starts_at, until))
 }
 
 /// Whether the booking already is as requested. After newer time zone rules the same local time can be another instant;
@@ -222,7 +236,7 @@ mod tests {
         },
         *,
     };
-    use crate::domain::Etag;
+    use crate::domain::{BookingId, Etag, Visit};
 
     /// A request for this hour and party size, with the slot that is loaded for it.
     fn request(mut loaded: Loaded, hour: u32, party_size: i32) -> (Loaded, Reschedule) {
@@ -231,7 +245,18 @@ mod tests {
         let target = BookingTarget { booking_id: loaded.booking.booking_id, etag: None, validate_only: false };
         let start_time = loaded.target.as_ref().map(|it| it.start_time);
         let party_size = Some(PartySize::parse(party_size).expect("a party"));
-        (loaded, Reschedule { target, date: None, start_time, party_size, expected_total_cents: None, area: None })
+        (
+            loaded,
+            Reschedule {
+                target,
+                date: None,
+                start_time,
+                party_size,
+                expected_total_cents: None,
+                area: None,
+                allows_duplicate: false,
+            },
+        )
     }
 
     fn decided(loaded: &Loaded, request: &Reschedule) -> Decision {
@@ -298,6 +323,23 @@ mod tests {
         loaded.venue.min_party_size = 1;
         let refused = decide(&loaded, &elsewhere, &occasion(10)).expect_err("another slot follows the rules");
         assert_eq!(refused, slot_refused(&loaded, Refusal::TooFarAhead { horizon_days: 1 }));
+    }
+
+    #[test]
+    fn a_booking_is_not_moved_onto_another_one_of_its_customer() {
+        let (mut loaded, mut request) = request(confirmed_booking(), 19, 2);
+        let other = Visit { booking_id: BookingId::generate(), starts_at: at(START + 90), ends_at: at(START + 210) };
+        loaded.visits = Some(sqlx::types::Json(vec![other]));
+        let refused = decide(&loaded, &request, &occasion(10)).expect_err("another booking at that time");
+        let named = Duplicate { booking_id: other.booking_id, starts_at: other.starts_at };
+        assert_eq!(refused, slot_refused(&loaded, Refusal::Duplicate(named)));
+        request.allows_duplicate = true;
+        assert!(!decided(&loaded, &request).forbids_duplicate);
+
+        let own = Reschedule { start_time: None, party_size: PartySize::parse(3).ok(), ..request.clone() };
+        let own = Reschedule { allows_duplicate: false, ..own };
+        loaded.target.clone_from(&loaded.slot);
+        assert!(!decided(&loaded, &own).forbids_duplicate, "a booking that does not move stays beside the other");
     }
 
     #[test]

@@ -170,6 +170,7 @@ impl Simulation {
             party_size: PartySize::parse(party_size).ok(),
             expected_total_cents: None,
             area: None,
+            allows_duplicate: false,
         };
         reschedule::decide(&Loaded { target: Some(Json(target.clone())), ..self.loaded.clone() }, &request, occasion)
     }

@@ -34,6 +34,8 @@ pub struct NewBooking {
     pub source: Option<Source>,
     /// The area in which the party wants to sit.
     pub area: Option<AreaKey>,
+    /// Whether the customer may have another booking at that time.
+    pub allows_duplicate: bool,
     /// True: decide and answer, but write nothing.
     pub validate_only: bool,
 }

@@ -1,3 +1,5 @@
+use super::Duplicate;
+
 /// Why a slot cannot be booked, with the figure that explains it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -28,13 +30,17 @@ pub enum Refusal {
     PriceChanged {
         total_cents: i64,
     },
+    /// The customer has another booking at that time.
+    Duplicate(Duplicate),
 }
 
 impl Refusal {
     /// The refusal without its figure; `None` if it is not about the slot.
     pub fn of_slot(self) -> Option<SlotRefusal> {
         Some(match self {
-            Self::VenueNotFound | Self::AreaNotFound | Self::PriceChanged { .. } => return None,
+            Self::VenueNotFound | Self::AreaNotFound | Self::PriceChanged { .. } | Self::Duplicate(_) => {
+                return None;
+            }
             Self::SlotNotFound => SlotRefusal::SlotNotFound,
             Self::SlotClosed => SlotRefusal::SlotClosed,
             Self::SlotFull { .. } | Self::AreaFull { .. } => SlotRefusal::SlotFull,

@@ -54,6 +54,7 @@ pub fn decode(request: wire::CreateBookingRequest) -> Result<NewBooking, Status>
         expected_total_cents: request.expected_total_cents,
         source,
         area,
+        allows_duplicate: request.allow_duplicate,
         validate_only: request.validate_only,
     })
 }

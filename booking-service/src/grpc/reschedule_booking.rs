@@ -25,5 +25,13 @@ pub fn decode(request: RescheduleBookingRequest) -> Result<Reschedule, Status> {
         return Err(violations.into_status());
     };
     violations.finish()?;
-    Ok(Reschedule { target, date, start_time, party_size, expected_total_cents: request.expected_total_cents, area })
+    Ok(Reschedule {
+        target,
+        date,
+        start_time,
+        party_size,
+        expected_total_cents: request.expected_total_cents,
+        area,
+        allows_duplicate: request.allow_duplicate,
+    })
 }

@@ -50,6 +50,11 @@ pub fn seat(
     Ok(Seating { ends_at: sitting.ends_at, place: Some((place, sitting.occupied_until)) })
 }
 
+/// When a party leaves that books a slot.
+pub fn visit_end(slot: &SlotRow, floor: Option<&FloorState>, party_size: i32) -> DateTime<Utc> {
+    floor.map_or(slot.ends_at, |state| state.floor.sitting(slot.starts_at, slot.start_time, party_size).ends_at)
+}
+
 impl Seating {
     pub fn without_area(slot: &SlotRow) -> Self {
         Self { ends_at: slot.ends_at, place: None }

@@ -32,6 +32,11 @@ impl Model {
         }
         let slot = (date(&request.date), time(&request.start_time));
         let wish = Wish { venue_id: &request.venue_id, slot, party_size: request.party_size, but: None };
+        let email = request.contact.as_ref().map(|contact| contact.email.clone()).unwrap_or_default();
+        let customer = self.customers.get(&email).filter(|_| !request.allow_duplicate);
+        if let Some(refused) = customer.and_then(|customer_id| self.duplicate(wish, customer_id)) {
+            return Err(refused);
+        }
         if let Some(refused) = self.refused(wish) {
             return Err(refused);
         }
@@ -39,7 +44,6 @@ impl Model {
         if request.expected_total_cents.is_some_and(|cents| cents != made.total_cents) {
             return Err(Refused::precondition("PRICE_CHANGED").with("total_cents", made.total_cents));
         }
-        let email = request.contact.as_ref().map(|contact| contact.email.clone()).unwrap_or_default();
         Arc::make_mut(&mut self.customers).insert(email, made.customer_id.clone());
         let used = Used { request: request.clone(), booking_id: made.booking_id.clone() };
         Arc::make_mut(&mut self.keys).insert(request.idempotency_key.clone(), used);
@@ -196,6 +200,13 @@ impl Model {
         }
         let (slot, party_size) = wanted(&proto);
         let wish = Wish { venue_id: &proto.venue_id, slot, party_size, but: Some(n) };
+        let moves = slot != (date(&proto.date), time(&proto.start_time));
+        if moves
+            && !request.allow_duplicate
+            && let Some(refused) = self.duplicate(wish, &proto.customer_id)
+        {
+            return Err(refused);
+        }
         // Fewer guests in the same slot are always accepted, at the booking's own price.
         let smaller = slot == (date(&proto.date), time(&proto.start_time)) && party_size < proto.party_size;
         let mut moved = proto.clone();

@@ -95,6 +95,7 @@ pub struct Create {
     pub guest: u8,
     pub conversation: bool,
     pub expected: Expected,
+    pub allow_duplicate: bool,
     pub fault: Option<Fault>,
 }
 
@@ -196,6 +197,7 @@ pub enum Wish {
         start: Option<u8>,
         party_size: Option<i32>,
         expected: Expected,
+        allow_duplicate: bool,
     },
     Complete,
     NoShow,

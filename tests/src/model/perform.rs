@@ -12,8 +12,8 @@ use super::{
 use crate::clients::BookingClients;
 
 /// The metadata of refusals that the contract names.
-const METADATA: [&str; 7] =
-    ["open_seats", "total_cents", "status", "capacity", "reserved_seats", "paid_cents", "undo_minutes"];
+const METADATA: [&str; 8] =
+    ["open_seats", "total_cents", "status", "capacity", "reserved_seats", "paid_cents", "undo_minutes", "booking_id"];
 
 /// An answer, and the etags of its bookings.
 #[derive(Debug, Clone)]

@@ -151,6 +151,7 @@ impl Planner {
             source: "model".to_owned(),
             validate_only: false,
             area: String::new(),
+            allow_duplicate: create.allow_duplicate,
         };
         request.expected_total_cents = expected_total(
             model,
@@ -197,7 +198,7 @@ fn plan_change(model: &Model, change: &Change) -> Call {
                 validate_only: false,
             })
         }
-        &Wish::Reschedule { day, start, party_size, expected } => {
+        &Wish::Reschedule { day, start, party_size, expected, allow_duplicate } => {
             let venue = booking.and_then(|booking| model.venue(&booking.proto.venue_id)).map(|n| &model.venues[n]);
             let date = day.zip(venue).map_or_else(String::new, |(day, venue)| day_of(model, venue, day));
             let start_time = start.map_or_else(String::new, |start| STARTS[usize::from(start)].to_owned());
@@ -216,6 +217,7 @@ fn plan_change(model: &Model, change: &Change) -> Call {
                 expected_total_cents,
                 validate_only: false,
                 area: String::new(),
+                allow_duplicate,
             };
             Call::RescheduleBooking(request)
         }

@@ -88,6 +88,25 @@ impl Model {
         reasons.into_iter().find(|(applies, _)| *applies).map(|(_, reason)| reason)
     }
 
+    /// The refusal of a booking whose customer has another one at that time.
+    pub fn duplicate(&self, wish: Wish, customer_id: &str) -> Option<Refused> {
+        let slot = self.venues[self.venue(wish.venue_id)?].slots.get(&wish.slot)?;
+        let overlaps = |booking: &wire::Booking| {
+            let [from, until] = [&booking.starts_at, &booking.ends_at].map(|at| at.as_ref().map(moment));
+            from < Some(slot.ends_at) && until > Some(slot.starts_at)
+        };
+        let others = self.bookings.iter().enumerate().filter(|&(n, booking)| {
+            let proto = &booking.proto;
+            booking.live()
+                && wish.but != Some(n)
+                && (proto.customer_id.as_str(), proto.venue_id.as_str()) == (customer_id, wish.venue_id)
+                && overlaps(proto)
+        });
+        let named = |proto: &wire::Booking| (proto.date.clone(), proto.start_time.clone(), proto.booking_id.clone());
+        let (.., booking_id) = others.map(|(_, booking)| named(&booking.proto)).min()?;
+        Some(Refused::precondition("DUPLICATE_BOOKING").with("booking_id", booking_id.as_str()))
+    }
+
     /// The free seats, without one booking's own.
     pub fn open_seats(&self, wish: Wish) -> i32 {
         let venue = self.venue(wish.venue_id).map(|n| &self.venues[n]);

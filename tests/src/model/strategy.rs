@@ -142,22 +142,29 @@ fn create() -> impl Strategy<Value = Create> {
         (51_i32..60).prop_map(Fault::PartyOf),
     ];
     let fault = option::weighted(0.03, fault);
-    (key(), slot_choice(), 1_i32..=6, 0_u8..4, any::<bool>(), expected(), fault).prop_map(
-        |(key, slot_choice, party_size, guest, conversation, expected, fault)| Create {
+    (key(), slot_choice(), 1_i32..=6, 0_u8..4, any::<bool>(), expected(), allow_duplicate(), fault).prop_map(
+        |(key, slot_choice, party_size, guest, conversation, expected, allow_duplicate, fault)| Create {
             key,
             slot_choice,
             party_size,
             guest,
             conversation,
             expected,
+            allow_duplicate,
             fault,
         },
     )
 }
 
 fn change() -> impl Strategy<Value = Change> {
-    let reschedule = (option::of(0_u8..5), option::of(0_u8..5), option::of(1_i32..=7), expected())
-        .prop_map(|(day, start, party_size, expected)| Wish::Reschedule { day, start, party_size, expected });
+    let reschedule = (option::of(0_u8..5), option::of(0_u8..5), option::of(1_i32..=7), expected(), allow_duplicate())
+        .prop_map(|(day, start, party_size, expected, allow_duplicate)| Wish::Reschedule {
+            day,
+            start,
+            party_size,
+            expected,
+            allow_duplicate,
+        });
     let wish = prop_oneof![
         4 => Just(Wish::Confirm),
         3 => any::<bool>().prop_map(|by_venue| Wish::Cancel { by_venue }),
@@ -176,6 +183,11 @@ fn etag() -> impl Strategy<Value = Etag> {
 
 fn expected() -> impl Strategy<Value = Expected> {
     prop_oneof![8 => Just(Expected::Any), 3 => Just(Expected::Current), 1 => Just(Expected::Other)]
+}
+
+/// Mostly true: there are few guests.
+fn allow_duplicate() -> impl Strategy<Value = bool> {
+    prop::bool::weighted(0.8)
 }
 
 fn pick() -> impl Strategy<Value = Pick> {

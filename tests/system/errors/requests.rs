@@ -28,8 +28,8 @@ async fn every_violation_of_a_booking_request_is_reported_at_once() {
             email: "not-an-address".to_owned(),
             phone: "12".to_owned(),
         }),
-        validate_only: false,
         area: "Nowhere".to_owned(),
+        ..Default::default()
     };
     let status = create(&mut booking.clients, request).await;
     assert_eq!(kind(&status), (Code::InvalidArgument, "INVALID_FIELDS".to_owned()));

@@ -110,12 +110,16 @@ async fn every_call_of_a_statement_has_its_own_outcome() {
 
     let ok = || fixtures::booking(&venue_id, 1);
     let again_by_email = CreateBookingRequest { contact: Some(known_contact.clone()), ..ok() };
+    let again = CreateBookingRequest { allow_duplicate: true, ..again_by_email.clone() };
     let adds_a_number = CreateBookingRequest {
         contact: Some(Contact { phone: String::new(), ..fixtures::booking(&venue_id, 1).contact.expect("it is set") }),
         ..ok()
     };
-    let national =
-        CreateBookingRequest { contact: Some(Contact { phone: "(212) 555-0199".to_owned(), ..known_contact }), ..ok() };
+    let national = CreateBookingRequest {
+        contact: Some(Contact { phone: "(212) 555-0199".to_owned(), ..known_contact }),
+        allow_duplicate: true,
+        ..ok()
+    };
     let reused = CreateBookingRequest { party_size: 2, ..known.clone() };
     let nowhere = CreateBookingRequest { venue_id: uuid::Uuid::new_v4().to_string(), ..ok() };
     let requests = [
@@ -129,7 +133,8 @@ async fn every_call_of_a_statement_has_its_own_outcome() {
         (CreateBookingRequest { start_time: "03:00".to_owned(), ..ok() }, "SLOT_NOT_FOUND"),
         (nowhere, "VENUE_NOT_FOUND"),
         (reused, "IDEMPOTENCY_KEY_REUSED"),
-        (again_by_email, ""),
+        (again_by_email, "DUPLICATE_BOOKING"),
+        (again, ""),
         (adds_a_number, ""),
         (national, ""),
         (ok(), ""),

@@ -69,9 +69,11 @@ fn name(refusal: Refusal) -> &'static str {
         Refusal::TooFarAhead { .. } => "TOO_FAR_AHEAD",
         Refusal::PartyTooSmall { .. } => "PARTY_TOO_SMALL",
         Refusal::PartyTooLarge { .. } => "PARTY_TOO_LARGE",
-        Refusal::VenueNotFound | Refusal::AreaNotFound | Refusal::AreaFull { .. } | Refusal::PriceChanged { .. } => {
-            panic!("not a refusal of the policy")
-        }
+        Refusal::VenueNotFound
+        | Refusal::AreaNotFound
+        | Refusal::AreaFull { .. }
+        | Refusal::PriceChanged { .. }
+        | Refusal::Duplicate(_) => panic!("not a refusal of the policy"),
     }
 }
 

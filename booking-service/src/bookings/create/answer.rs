@@ -6,7 +6,7 @@ use teppan_shared::read_error::Corrupted::{self, Column};
 use crate::{
     bookings::booking::Booking,
     customers::draft::KnownCustomer,
-    domain::{PhoneRegion, Refusal},
+    domain::{Duplicate, PhoneRegion, Refusal},
 };
 
 /// The outcome of `create.sql`; its comment describes each value.
@@ -30,6 +30,7 @@ pub struct Answer {
     refusal: Option<String>,
     figure: Option<i64>,
     phone_region: Option<String>,
+    duplicate: Option<Duplicate>,
     known: Option<KnownCustomer>,
     fingerprint: Option<Vec<u8>>,
     booking: Option<Booking>,
@@ -43,6 +44,7 @@ impl FromRow<'_, PgRow> for Answer {
             refusal: row.try_get("refusal")?,
             figure: row.try_get("figure")?,
             phone_region: row.try_get("offered_phone_region")?,
+            duplicate: read_duplicate(row)?,
             known: known_customer(row)?,
             fingerprint: row.try_get("fingerprint")?,
             booking: has_booking.then(|| Booking::from_row(row)).transpose()?,
@@ -63,6 +65,10 @@ impl Answer {
                 let region = PhoneRegion::parse(self.phone_region.as_deref().unwrap_or_default());
                 Ok(Outcome::OtherPhoneRegion(region.map_err(|_| Column("venues.phone_region"))?))
             }
+            ("refused", Some("DUPLICATE_BOOKING")) => {
+                let other = self.duplicate.ok_or(Column("create.duplicate_id"))?;
+                Ok(Outcome::Refused(Refusal::Duplicate(other)))
+            }
             ("refused", Some("CONTACT")) => Ok(Outcome::OtherContact(self.known)),
             ("refused", Some(refusal)) => {
                 Refusal::from_column(refusal, self.figure).map(Outcome::Refused).ok_or(Column("create.refusal"))
@@ -71,6 +77,12 @@ impl Answer {
             _ => Err(Column("create.verdict")),
         }
     }
+}
+
+/// The customer's other booking, if there is one.
+pub fn read_duplicate(row: &PgRow) -> Result<Option<Duplicate>, sqlx::Error> {
+    let (booking_id, starts_at) = (row.try_get("duplicate_id")?, row.try_get("duplicate_starts_at")?);
+    Ok(Option::zip(booking_id, starts_at).map(|(booking_id, starts_at)| Duplicate { booking_id, starts_at }))
 }
 
 /// The known customer, if the customer must be drafted again.

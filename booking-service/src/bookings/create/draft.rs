@@ -31,6 +31,8 @@ pub struct Draft {
     pub source: String,
     /// The area in which the party wants to sit; empty for any.
     pub area: String,
+    /// Whether the customer may have another booking at that time.
+    pub allows_duplicate: bool,
     pub destinations: Vec<String>,
     pub now: DateTime<Utc>,
 }
@@ -54,6 +56,7 @@ impl Bookings {
             traceparent: telemetry::current_traceparent(),
             source: new.source.as_ref().map_or("", Source::as_str).to_owned(),
             area: new.area.as_ref().map_or("", AreaKey::as_str).to_owned(),
+            allows_duplicate: new.allows_duplicate,
             destinations: self.destinations(new.conversation_id.is_some()),
             now: self.clock.now(),
         }
@@ -80,8 +83,9 @@ impl Bookings {
             optional(expected_total),
             optional(new.source.as_ref().map(Source::as_str)),
         ];
-        // Left out when it is not given, as before there were areas: a call may be repeated after an upgrade.
+        // Left out when they are not given, as before there were such fields: a call may be repeated after an upgrade.
         let area = new.area.as_ref().map(|area| optional(Some(area.as_str())));
-        self.fingerprint.hash(fields.iter().chain(&area).map(Vec::as_slice))
+        let allows_duplicate = new.allows_duplicate.then(|| b"allow_duplicate".to_vec());
+        self.fingerprint.hash(fields.iter().chain(&area).chain(&allows_duplicate).map(Vec::as_slice))
     }
 }

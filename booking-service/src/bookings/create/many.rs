@@ -7,10 +7,10 @@ use teppan_shared::{
     postgres::{Database, DatabaseError},
 };
 
-use super::draft::Draft;
+use super::{answer::read_duplicate, draft::Draft};
 use crate::{
     bookings::booking::{Booking, to_hex},
-    domain::{BookingStatus, CustomerId, Refusal},
+    domain::{BookingStatus, CustomerId, Duplicate, Refusal},
 };
 
 /// The statement; new connections prepare it when they open.
@@ -82,6 +82,7 @@ fn bind(drafts: &[Draft]) -> sqlx::query::Query<'_, sqlx::Postgres, sqlx::postgr
         .bind(column(drafts, |draft| draft.now))
         .bind(column(drafts, |draft| draft.customer.phone_region.as_deref()))
         .bind(column(drafts, |draft| draft.area.as_str()))
+        .bind(column(drafts, |draft| draft.allows_duplicate))
 }
 
 /// An array as the text that PostgreSQL reads. An array of arrays of different lengths cannot be a parameter.
@@ -96,6 +97,7 @@ struct Answer {
     verdict: String,
     refusal: Option<String>,
     figure: Option<i64>,
+    duplicate: Option<Duplicate>,
     made: Option<Made>,
 }
 
@@ -126,6 +128,7 @@ impl FromRow<'_, PgRow> for Answer {
             n: row.try_get("n")?,
             refusal: row.try_get("refusal")?,
             figure: row.try_get("figure")?,
+            duplicate: read_duplicate(row)?,
             made: (verdict == "created").then(|| Made::from_row(row)).transpose()?,
             verdict,
         })
@@ -136,6 +139,9 @@ impl Answer {
     fn settled(self, draft: &Draft) -> Option<Settled> {
         match self.verdict.as_str() {
             "created" => self.made.map(|made| Settled::Created(Box::new(made.booking(draft)))),
+            "refused" if self.duplicate.is_some() => {
+                self.duplicate.map(|other| Settled::Refused(Refusal::Duplicate(other)))
+            }
             "refused" => Refusal::from_column(&self.refusal?, self.figure).map(Settled::Refused),
             _ => None,
         }

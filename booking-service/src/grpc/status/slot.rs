@@ -1,5 +1,6 @@
 //! Maps the errors about a slot to gRPC statuses.
 
+use chrono::SecondsFormat;
 use teppan_shared::status::Failure;
 use tonic::Status;
 
@@ -75,6 +76,14 @@ pub(super) fn refused(refusal: Refusal, key: &SlotKey) -> Status {
             "The price differs from expected_total_cents: give the customer the new price, then book with it.",
         )
         .with("total_cents", total_cents),
+        Refusal::Duplicate(other) => Failure::precondition(
+            "DUPLICATE_BOOKING",
+            format!("bookings/{}", other.booking_id),
+            "The customer has another booking at this venue at that time: ask whether both are wanted, then repeat the \
+             call with allow_duplicate, or change the other booking.",
+        )
+        .with("booking_id", other.booking_id)
+        .with("starts_at", other.starts_at.to_rfc3339_opts(SecondsFormat::Secs, true)),
     }
     .into()
 }
