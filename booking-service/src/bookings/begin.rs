@@ -40,6 +40,7 @@ pub fn created(
         hold_expires_at: is_pending.then(|| timestamp(hold_expires_at)).flatten(),
         area: seating.area_name(),
         occupied_until: seating.occupied_until().and_then(timestamp),
+        terms: Some((&venue.terms()).into()),
         ..Default::default()
     }
 }

@@ -24,6 +24,7 @@ mod stripe_currency;
 mod stripe_event;
 mod stripe_signature;
 mod suggestion;
+mod terms;
 mod text;
 mod venue;
 mod waitlist;
@@ -62,6 +63,7 @@ pub use stripe_event::{
 pub use stripe_signature::{BadSignature, StripeSecrets, StripeSignature};
 pub use suggestion::{NearStart, StartWish, VenueStarts};
 pub use teppan_shared::{conversation_id::ConversationId, idempotency_key::IdempotencyKey, time_zone::TimeZone};
+pub use terms::{Purse, Terms};
 pub use text::{Note, PartyNotes, Source, SpecialDaysReason, SpecialRequests, Tags, VenueNotes};
 pub use venue::{Currency, NewVenue, UNDO_MINUTES_DEFAULT, VenueChange, VenueName, VenuePlace, VenueTags, range};
 pub use waitlist::{JoinRefusal, NewWaitlistEntry, WaitlistEntryStatus};

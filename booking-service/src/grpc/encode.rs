@@ -60,6 +60,9 @@ pub fn booking(open: OpenBooking) -> wire::Booking {
         waitlist_entry_id: booking.waitlist_entry_id.map_or_else(String::new, |id| id.to_string()),
         area: booking.area.unwrap_or_default(),
         occupied_until: booking.occupied_until.map(timestamp),
+        terms: booking.terms.as_deref().map(Into::into),
+        retained_cents: booking.retained_cents.unwrap_or(0),
+        refund_percent_max: booking.refund_percent_max,
     }
 }
 

@@ -196,6 +196,7 @@ pub enum Wish {
         start: Option<u8>,
         party_size: Option<i32>,
         expected: Expected,
+        by_venue: bool,
     },
     Complete,
     NoShow,

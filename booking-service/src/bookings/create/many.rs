@@ -1,7 +1,7 @@
 //! CreateBooking for many calls in one statement.
 
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, Row as _, postgres::PgRow};
+use sqlx::{FromRow, Row as _, postgres::PgRow, types::Json};
 use teppan_shared::{
     gather::Gathered,
     postgres::{Database, DatabaseError},
@@ -10,7 +10,7 @@ use teppan_shared::{
 use super::draft::Draft;
 use crate::{
     bookings::booking::{Booking, to_hex},
-    domain::{BookingStatus, CustomerId, Refusal},
+    domain::{BookingStatus, CustomerId, Refusal, Terms},
 };
 
 /// The statement; new connections prepare it when they open.
@@ -116,6 +116,7 @@ struct Made {
     time_zone: String,
     area: Option<String>,
     occupied_until: Option<DateTime<Utc>>,
+    terms: Option<Json<Terms>>,
 }
 
 impl FromRow<'_, PgRow> for Answer {
@@ -176,6 +177,10 @@ impl Made {
             waitlist_entry_id: None,
             area: self.area,
             occupied_until: self.occupied_until,
+            terms: self.terms,
+            retained_cents: None,
+            refund_base_cents: None,
+            refund_percent_max: None,
             version: 1,
             event_hash: self.event_hash,
             created_at: draft.now,
