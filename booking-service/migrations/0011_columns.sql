@@ -17,6 +17,28 @@ ALTER TABLE bookings
     ADD CONSTRAINT booking_area CHECK (area ~ '^[a-z0-9]' AND area !~ '[^a-z0-9-]') NOT VALID,
     ADD CONSTRAINT booking_occupied_until CHECK ((area IS NULL) = (occupied_until IS NULL)) NOT VALID;
 
+-- The terms under which a booking was made, and what its changes have kept.
+--
+-- The terms are values, not a reference to a version of the venue's policy: a booking's row and its first event then say
+-- all that a refund depends on, and nothing must be looked up to fold the events again.
+--
+-- NULL in each column: the version before wrote the row. Then the venue's current policy holds, and nothing was kept.
+ALTER TABLE bookings
+    ADD COLUMN terms jsonb,
+    -- What the venue keeps of money that late changes freed; NULL: nothing.
+    ADD COLUMN retained_cents bigint,
+    -- The largest price that was paid for when the customer changed the booking late; NULL: it was not changed late. What
+    -- the venue keeps is a part of it.
+    ADD COLUMN refund_base_cents bigint,
+    -- The largest part of the paid amount that a cancellation by the customer gives back, in percent, since the booking
+    -- was changed late; NULL: as the terms say.
+    ADD COLUMN refund_percent_max integer,
+    -- Not validated: that would read the whole table, whose rows all have NULL here.
+    ADD CONSTRAINT booking_terms CHECK (jsonb_typeof(terms) = 'object') NOT VALID,
+    ADD CONSTRAINT booking_retained CHECK (retained_cents > 0) NOT VALID,
+    ADD CONSTRAINT booking_refund_base CHECK (refund_base_cents >= retained_cents) NOT VALID,
+    ADD CONSTRAINT booking_refund_percent_max CHECK (refund_percent_max BETWEEN 0 AND 99) NOT VALID;
+
 -- Whether the venue has a floor. SetFloor locks all upcoming slots, and marks them when the venue gets or loses its
 -- floor, before it counts their bookings. So a booking either is counted by it or sees another mark on the slot that it
 -- has locked than its snapshot shows. Slots that are laid out later are not marked. A snapshot that shows one of them

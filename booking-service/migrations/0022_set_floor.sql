@@ -1,12 +1,12 @@
 -- SetFloor, what a floor's bookings take, and the first event of a booking with its place.
 
--- The data of the first event of a booking, with its area and tables. The function without them stays for older services.
+-- The data of the first event of a booking, with its place and terms. The function without them stays for older services.
 CREATE FUNCTION booking_created(
     booking_id uuid, venue_id uuid, slot_date date, start_time time, status text, moment timestamptz, customer_id uuid,
     conversation_id text, confirmation_code text, starts_at timestamptz, ends_at timestamptz, time_zone text,
     party_size integer, price_per_person_cents bigint, total_cents bigint, deposit_cents bigint, currency text,
     hold_expires_at timestamptz, area text, occupied_until timestamptz,
-    tables text[]) RETURNS json
+    tables text[], terms jsonb) RETURNS json
 LANGUAGE sql STABLE AS $$
 SELECT json_build_object(
     'booking_id', booking_id, 'venue_id', venue_id, 'date', slot_date, 'start_time', left(start_time::text, 5),
@@ -16,7 +16,7 @@ SELECT json_build_object(
     'price_per_person_cents', price_per_person_cents::text, 'total_cents', total_cents::text,
     'deposit_cents', deposit_cents::text, 'currency', currency, 'hold_expires_at', hold_expires_at,
     'waitlist_entry_id', '', 'area', COALESCE(area, ''), 'occupied_until', occupied_until,
-    'tables', COALESCE(to_json(tables), '[]'))
+    'tables', COALESCE(to_json(tables), '[]'), 'terms', terms)
 $$;
 
 -- The taken seats and tables of a venue's areas by the rows of its live bookings, from a date on: what `area_days` must hold.

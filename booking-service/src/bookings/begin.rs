@@ -41,6 +41,7 @@ pub fn created(
         area: seating.area_name(),
         occupied_until: seating.occupied_until().and_then(timestamp),
         tables: seating.tables(),
+        terms: Some((&venue.terms()).into()),
         ..Default::default()
     }
 }

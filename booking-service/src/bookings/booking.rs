@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use serde::Serialize;
+use sqlx::types::Json;
 use teppan_shared::{read_error::Corrupted, sealing::KeyRing};
 
 use super::details::BookingDetails;
 use crate::domain::{
-    BookingId, BookingStatus, CancellationInitiator, CustomerId, Occupancy, SlotKey, VenueId, WaitlistEntryId,
+    BookingId, BookingStatus, CancellationInitiator, CustomerId, Occupancy, SlotKey, Terms, VenueId, WaitlistEntryId,
 };
 
 /// A stored booking, with its venue's time zone. Amounts are minor units of `currency`.
@@ -53,6 +54,15 @@ pub struct Booking {
     pub occupied_until: Option<DateTime<Utc>>,
     /// The keys of the tables; `None` without tables.
     pub tables: Option<Vec<String>>,
+    /// The terms under which it was made; `None`: made by a version that did not keep them.
+    pub terms: Option<Json<Terms>>,
+    /// What the venue keeps of money that late changes freed; `None`: nothing.
+    pub retained_cents: Option<i64>,
+    /// The largest price that was paid for when the customer changed it late; `None`: never.
+    pub refund_base_cents: Option<i64>,
+    /// The largest part of the paid amount that a cancellation by the customer gives back, in percent; `None`: as the
+    /// terms say.
+    pub refund_percent_max: Option<i32>,
     pub version: i64,
     #[serde(serialize_with = "hex")]
     pub event_hash: Vec<u8>,
@@ -94,6 +104,11 @@ impl Booking {
         }
     }
 
+    /// What the venue may keep while the booking stands: the price, and what late changes have retained.
+    pub fn may_keep_cents(&self) -> i64 {
+        self.total_cents + self.retained_cents.unwrap_or(0)
+    }
+
     /// The part of the deposit that is still due; 0 unless the booking is pending.
     pub fn deposit_due_cents(&self) -> i64 {
         let is_pending = self.status == BookingStatus::Pending;
@@ -112,6 +127,9 @@ impl Booking {
             ("refund_due_cents", (0..=self.paid_cents).contains(&self.refund_due_cents)),
             ("disputed_cents", self.disputed_cents >= 0),
             ("kept_cents", self.kept_cents >= 0),
+            ("retained_cents", self.retained_cents.is_none_or(|cents| cents > 0)),
+            ("refund_base_cents", self.refund_base_cents.is_none_or(|base| base >= self.retained_cents.unwrap_or(0))),
+            ("refund_percent_max", self.refund_percent_max.is_none_or(|percent| (0..=99).contains(&percent))),
             ("occupied_until", self.area.is_some() == self.occupied_until.is_some()),
             ("tables", self.tables.as_ref().is_none_or(|tables| self.area.is_some() && !tables.is_empty())),
             ("hold_expires_at", (self.status == BookingStatus::Pending) == self.hold_expires_at.is_some()),

@@ -1,17 +1,17 @@
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use teppan_shared::contract::events::v1 as wire;
 
 use super::{
-    booking::{Booking, OpenBooking},
+    booking::OpenBooking,
     change::{BookingTarget, ChangeBookingError, NoChange, allow},
     decision::{Decision, Occasion},
     event_data::EventData,
     load::{Loaded, Wanted},
+    refund::{purse, refund_percent},
 };
 use crate::{
     bookings::Bookings,
-    domain::{BookingChange, BookingStatus, CancellationInitiator, ChangeRefusal, Etag, step_cents},
-    venues::policy::VenuePolicy,
+    domain::{BookingChange, BookingStatus, CancellationInitiator, ChangeRefusal, Etag},
 };
 
 impl Bookings {
@@ -46,7 +46,7 @@ pub fn decide(
     if ends_at <= occasion.at {
         return Err(NoChange::Refused(ChangeRefusal::NotAllowed));
     }
-    let kept_cents = kept_cents(booking, &loaded.venue, by, occasion.at);
+    let kept_cents = kept_cents(loaded, by, occasion.at);
     let mut decision = Decision::about(booking, occasion);
     decision.free_seats();
     decision.apply(EventData::BookingCancelled(wire::BookingCancelled {
@@ -58,26 +58,16 @@ pub fn decide(
     Ok(decision)
 }
 
-/// The part of the received money that the venue keeps when a booking is cancelled.
-///
-/// Nothing, if the venue cancels, if the customer cancels in time, or if the hold has expired. Otherwise the venue
-/// refunds its percentage of the received money, up to the price. Half a cent and more is refunded. If Stripe moves
-/// only multiples of some cents, the venue keeps a multiple. Disputed money counts as received, so that it is owed like
-/// the rest if the bank returns it.
-fn kept_cents(booking: &Booking, venue: &VenuePolicy, by: CancellationInitiator, now: DateTime<Utc>) -> i64 {
-    let is_in_time = now <= booking.starts_at - TimeDelta::hours(venue.full_refund_hours.into());
-    let hold_has_expired = booking.hold_expires_at.is_some_and(|at| at <= now);
-    if by == CancellationInitiator::Venue || is_in_time || hold_has_expired {
-        return 0;
-    }
-    let received = (booking.paid_cents + booking.disputed_cents).min(booking.total_cents);
-    let refunded = (received * i64::from(venue.late_refund_percent) + 50) / 100;
-    let step = step_cents(venue.currency);
-    (received - refunded) / step * step
+/// The part of the received money that the venue keeps when a booking is cancelled: nothing if everything is given back,
+/// else what the terms say of the received money up to the price, and what late changes have retained.
+fn kept_cents(loaded: &Loaded, by: CancellationInitiator, now: DateTime<Utc>) -> i64 {
+    refund_percent(loaded, by, now).map_or(0, |percent| purse(loaded).kept_if_cancelled(percent))
 }
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+
     use super::{
         super::fixtures::{
             START, assert_sound, at, booking_in_status, confirmed_booking, events, occasion, pending_booking,

@@ -35,7 +35,7 @@ person AS MATERIALIZED (           -- the customer of this contact
 offer AS MATERIALIZED (            -- the slot, its venue's policy, and the reason why it cannot be booked, if any
     SELECT v.time_zone, v.currency, v.hold_minutes, v.deposit_percent, v.phone_region, s.price_per_person_cents,
            v.has_floor, s.has_floor AS is_marked, it.ends_at, it.occupied_until, why.refusal,
-           COALESCE(refusal_figure(why.refusal, v, s, $6), it.open_seats) AS figure,
+           venue_terms(v) AS terms, COALESCE(refusal_figure(why.refusal, v, s, $6), it.open_seats) AS figure,
            other.booking_id AS duplicate_id, other.starts_at AS duplicate_starts_at
     FROM venues v
     LEFT JOIN slots s ON s.venue_id = v.venue_id AND s.slot_date = $4 AND s.start_time = $5
@@ -102,7 +102,7 @@ customer AS (                      -- made, or the next version of a known one; 
 ),
 draft AS MATERIALIZED (            -- the computed columns of the booking
     SELECT
-        who.customer_id, taken.*, deposit.deposit_cents, offer.currency, offer.time_zone,
+        who.customer_id, taken.*, deposit.deposit_cents, offer.currency, offer.time_zone, offer.terms,
         CASE WHEN deposit.deposit_cents > 0 THEN 'PENDING' ELSE 'CONFIRMED' END AS status,
         CASE WHEN deposit.deposit_cents > 0
              THEN LEAST($21 + make_interval(mins => offer.hold_minutes), taken.starts_at)
@@ -132,7 +132,7 @@ event AS (                         -- the first event of the booking's hash chai
            booking_created(
                $13, $3, $4, $5, status, $21, customer_id, $15::text, $14::text, starts_at, ends_at, time_zone, $6,
                price_per_person_cents, total_cents, deposit_cents, currency, hold_expires_at, area, occupied_until,
-               tables),
+               tables, terms),
            $17, ''
     FROM draft
     RETURNING event_id, hash
@@ -142,10 +142,10 @@ booking AS (
         booking_id, confirmation_code, status, venue_id, slot_date, start_time, starts_at, ends_at, customer_id,
         party_size, price_per_person_cents, total_cents, deposit_cents, currency, hold_expires_at, confirmed_at,
         conversation_id, details_sealed, source, version, event_hash, created_at, updated_at, area, occupied_until,
-        tables)
+        tables, terms)
     SELECT $13, $14, status, $3, $4, $5, starts_at, ends_at, customer_id,
            $6, price_per_person_cents, total_cents, deposit_cents, currency, hold_expires_at, confirmed_at,
-           $15, $18, $19, 1, event.hash, $21, $21, area, occupied_until, tables
+           $15, $18, $19, 1, event.hash, $21, $21, area, occupied_until, tables, terms
     FROM draft, event
     RETURNING bookings.*
 ),

@@ -29,8 +29,8 @@ WITH request AS MATERIALIZED (
 ),
 offer AS MATERIALIZED (            -- what the snapshot shows of each request, and why it cannot go on, if so
     SELECT r.*, person.customer_id AS known_id, place.time_zone, place.currency, place.hold_minutes, place.deposit_percent,
-           place.price_per_person_cents, place.figure, place.has_floor, place.is_marked, place.visit_ends_at,
-           place.occupied_until, place.duplicate_id, place.duplicate_starts_at,
+           place.booking_terms, place.price_per_person_cents, place.figure, place.has_floor, place.is_marked,
+           place.visit_ends_at, place.occupied_until, place.duplicate_id, place.duplicate_starts_at,
            CASE WHEN place.is_readable AND NOT used.it THEN COALESCE(place.refusal, CASE WHEN person.must_reseal THEN 'ALONE' END)
                 ELSE 'ALONE'
            END AS refusal
@@ -42,8 +42,8 @@ offer AS MATERIALIZED (            -- what the snapshot shows of each request, a
     LEFT JOIN LATERAL (
         SELECT v.time_zone, v.currency, v.hold_minutes, v.deposit_percent, s.price_per_person_cents, why.refusal,
                COALESCE(refusal_figure(why.refusal, v, s, r.party_size), it.open_seats) AS figure,
-               v.has_floor, s.has_floor AS is_marked, it.ends_at AS visit_ends_at, it.occupied_until,
-               COALESCE(v.phone_region = r.phone_region, true) AS is_readable,
+               venue_terms(v) AS booking_terms, v.has_floor, s.has_floor AS is_marked, it.ends_at AS visit_ends_at,
+               it.occupied_until, COALESCE(v.phone_region = r.phone_region, true) AS is_readable,
                other.booking_id AS duplicate_id, other.starts_at AS duplicate_starts_at
         FROM venues v
         LEFT JOIN slots s ON s.venue_id = r.venue_id AND s.slot_date = r.slot_date AND s.start_time = r.start_time
@@ -137,7 +137,7 @@ draft AS MATERIALIZED (
         SELECT booking_created(
             booking_id, venue_id, slot_date, start_time, status, now, customer_id, conversation_id, confirmation_code,
             starts_at, ends_at, time_zone, party_size, price_per_person_cents, total_cents, deposit_cents, currency,
-            hold_expires_at, area, occupied_until, tables) AS data
+            hold_expires_at, area, occupied_until, tables, booking_terms) AS data
         LIMIT 1
     ) AS created
 ),
@@ -168,10 +168,11 @@ booking AS (
         booking_id, confirmation_code, status, venue_id, slot_date, start_time, starts_at, ends_at, customer_id,
         party_size, price_per_person_cents, total_cents, deposit_cents, currency, hold_expires_at, confirmed_at,
         conversation_id, details_sealed, source, version, event_hash, created_at, updated_at, area, occupied_until,
-        tables)
+        tables, terms)
     SELECT booking_id, confirmation_code, status, venue_id, slot_date, start_time, starts_at, ends_at, customer_id,
            party_size, price_per_person_cents, total_cents, deposit_cents, currency, hold_expires_at, confirmed_at,
-           conversation_id, details_sealed, source, 1, event_hash, now, now, area, occupied_until, tables
+           conversation_id, details_sealed, source, 1, event_hash, now, now, area, occupied_until, tables,
+           booking_terms
     FROM draft
 ),
 messages AS (                      -- one for each destination; no follow-up before the booking is confirmed
@@ -191,10 +192,10 @@ claim AS (                         -- no ON CONFLICT: a concurrent duplicate mus
 -- plain table columns, sqlx would query their names each time it prepares the statement.
 SELECT n, 'created' AS verdict, refusal, figure, status, starts_at, ends_at, customer_id, price_per_person_cents,
        total_cents, deposit_cents, currency, hold_expires_at, confirmed_at, event_hash, time_zone, area, occupied_until,
-       tables, NULL::uuid AS duplicate_id, NULL::timestamptz AS duplicate_starts_at
+       tables, booking_terms AS terms, NULL::uuid AS duplicate_id, NULL::timestamptz AS duplicate_starts_at
 FROM draft
 UNION ALL
 SELECT n, CASE WHEN refusal <> 'ALONE' THEN 'refused' ELSE 'alone' END, refusal, figure, NULL, NULL, NULL, NULL, NULL,
-       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, duplicate_id, duplicate_starts_at
+       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, duplicate_id, duplicate_starts_at
 FROM offer
 WHERE n NOT IN (SELECT n FROM draft)

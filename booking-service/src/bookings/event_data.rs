@@ -10,7 +10,7 @@ pub use teppan_shared::contract::booking::v1::booking_event::Data as EventData;
 use teppan_shared::contract::events::v1 as wire;
 
 use super::booking::Booking;
-use crate::domain::{BookingStatus, CancellationInitiator};
+use crate::domain::{BookingStatus, CancellationInitiator, Terms};
 
 /// The `source` of every event, as CloudEvents names it.
 pub const EVENT_SOURCE: &str = "/teppan/booking-service";
@@ -238,6 +238,7 @@ fn describe_created(event: &mut wire::BookingCreated, after: &Booking) {
     event.area = after.area.clone().unwrap_or_default();
     event.occupied_until = after.occupied_until.and_then(timestamp);
     event.tables = after.tables.clone().unwrap_or_default();
+    event.terms = after.terms.as_deref().map(Into::into);
 }
 
 fn describe_rescheduled(event: &mut wire::BookingRescheduled, before: Option<&Booking>, after: &Booking) {
@@ -261,6 +262,9 @@ fn describe_rescheduled(event: &mut wire::BookingRescheduled, before: Option<&Bo
     event.area = after.area.clone().unwrap_or_default();
     event.occupied_until = after.occupied_until.and_then(timestamp);
     event.tables = after.tables.clone().unwrap_or_default();
+    event.retained_cents = Some(after.retained_cents.unwrap_or(0));
+    event.refund_base_cents = Some(after.refund_base_cents.unwrap_or(0));
+    event.refund_percent_max = Some(after.refund_percent_max.unwrap_or(100));
 }
 
 fn describe_reinstated(event: &mut wire::BookingReinstated, before: Option<&Booking>, after: &Booking) {
@@ -356,6 +360,20 @@ pub fn status(raw: i32) -> Option<BookingStatus> {
         wire::BookingStatus::Completed => BookingStatus::Completed,
         wire::BookingStatus::NoShow => BookingStatus::NoShow,
     })
+}
+
+impl From<&Terms> for wire::BookingTerms {
+    fn from(terms: &Terms) -> Self {
+        let Terms { full_refund_hours, late_refund_percent, deposit_percent } = *terms;
+        Self { full_refund_hours, late_refund_percent, deposit_percent }
+    }
+}
+
+impl From<&wire::BookingTerms> for Terms {
+    fn from(terms: &wire::BookingTerms) -> Self {
+        let wire::BookingTerms { full_refund_hours, late_refund_percent, deposit_percent } = *terms;
+        Self { full_refund_hours, late_refund_percent, deposit_percent }
+    }
 }
 
 impl From<CancellationInitiator> for wire::CancellationInitiator {

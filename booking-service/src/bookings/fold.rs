@@ -1,6 +1,7 @@
 //! Applies an event to its booking. The same function writes changes, verifies rows and repairs them.
 
 use chrono::{DateTime, Utc};
+use sqlx::types::Json;
 use teppan_shared::contract::events::v1 as wire;
 
 use super::{
@@ -152,6 +153,10 @@ fn created(event: &wire::BookingCreated, at: DateTime<Utc>) -> Option<Booking> {
         area: area(&event.area),
         occupied_until: instant(event.occupied_until.as_ref()),
         tables: tables(&event.tables),
+        terms: event.terms.as_ref().map(|terms| Json(terms.into())),
+        retained_cents: None,
+        refund_base_cents: None,
+        refund_percent_max: None,
         version: 1,
         event_hash: Vec::new(),
         created_at: at,
@@ -220,6 +225,16 @@ fn reschedule(
     booking.area = area(&event.area);
     booking.occupied_until = instant(event.occupied_until.as_ref());
     booking.tables = tables(&event.tables);
+    // The version before does not write these fields, and leaves the columns as they are.
+    if let Some(cents) = event.retained_cents {
+        booking.retained_cents = (cents != 0).then_some(cents);
+    }
+    if let Some(cents) = event.refund_base_cents {
+        booking.refund_base_cents = (cents != 0).then_some(cents);
+    }
+    if let Some(percent) = event.refund_percent_max {
+        booking.refund_percent_max = (percent != 100).then_some(percent);
+    }
     begin_at(booking, event.starts_at.as_ref(), event.ends_at.as_ref())
 }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::booking::Booking;
 use crate::{
     bookings::Bookings,
-    domain::{BookingId, FloorState, Occupancy, Visit},
+    domain::{BookingId, FloorState, Occupancy, Terms, Visit},
     payments::row::Payment,
     slots::row::SlotRow,
     venues::policy::VenuePolicy,
@@ -46,6 +46,11 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// The terms that hold: those of the booking, or, if it was made before they were kept, the venue's.
+    pub fn terms(&self) -> Terms {
+        self.booking.terms.as_deref().cloned().unwrap_or_else(|| self.venue.terms())
+    }
+
     /// Whether the venue's floor has the seats that the booking took before it expired; true without a floor.
     pub fn has_area_for_it_again(&self) -> bool {
         let (Some(floor), booking) = (self.floor.as_ref(), &self.booking) else { return true };

@@ -28,6 +28,7 @@ pub mod list;
 pub mod load;
 pub mod metrics;
 pub mod preview;
+pub mod refund;
 pub mod reinstate;
 pub mod reschedule;
 #[cfg(test)]

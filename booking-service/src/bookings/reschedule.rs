@@ -8,12 +8,13 @@ use super::{
     decision::{Decision, Occasion},
     event_data::{self, EventData},
     load::{Loaded, Wanted},
+    refund::{purse, refund_percent},
 };
 use crate::{
     bookings::Bookings,
     domain::{
-        AreaKey, BookingChange, BookingStatus, ChangeRefusal, Duplicate, PartySize, Place, Refusal, Sitting, SlotKey,
-        deposit_cents, duplicate,
+        AreaKey, BookingChange, BookingStatus, CancellationInitiator, ChangeRefusal, Duplicate, PartySize, Place,
+        Refusal, Sitting, SlotKey, deposit_cents, duplicate,
     },
     slots::row::{Seating, SlotRow, seat, slot_refusal, visit_end},
 };
@@ -31,6 +32,8 @@ pub struct Reschedule {
     pub area: Option<AreaKey>,
     /// Whether the customer may have another booking at the new time.
     pub allows_duplicate: bool,
+    /// Who wishes the change.
+    pub by: CancellationInitiator,
 }
 
 impl Bookings {
@@ -89,7 +92,8 @@ pub fn decide(loaded: &Loaded, request: &Reschedule, occasion: &Occasion) -> Res
     let mut decision = Decision::about(booking, occasion);
     decision.forbids_duplicate = forbids_duplicate;
     decision.free_seats();
-    decision.apply(rescheduled(loaded, &target, &seating, party_size, total_cents))?;
+    let kept = kept(loaded, request.by, total_cents, occasion.at);
+    decision.apply(rescheduled(loaded, &target, &seating, party_size, total_cents, kept))?;
     if !is_smaller_in_place {
         decision.take_seats(&target);
     } else if decision.booking.area == booking.area {
@@ -195,10 +199,45 @@ fn seat_again(loaded: &Loaded, request: &Reschedule, target: &SlotRow, party_siz
     }
 }
 
-fn rescheduled(loaded: &Loaded, target: &SlotRow, seating: &Seating, party_size: i32, total_cents: i64) -> EventData {
+/// What a change keeps of the money that was paid.
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    by: CancellationInitiator,
+    retained_cents: i64,
+    /// The largest price that was paid for; 0 if later changes by the customer give everything back.
+    base_cents: i64,
+    /// The largest part of the paid amount that later changes by the customer give back.
+    refund_percent_max: i32,
+}
+
+/// A change by the customer gives back, of what a lower price frees, the part that a cancellation would give back now. A
+/// change by the venue gives everything back, and the terms begin anew: the customer did not choose the new time.
+fn kept(loaded: &Loaded, by: CancellationInitiator, total_cents: i64, now: DateTime<Utc>) -> Kept {
+    let everything_back = Kept { by, retained_cents: 0, base_cents: 0, refund_percent_max: 100 };
+    let purse = purse(loaded);
+    match refund_percent(loaded, by, now) {
+        None | Some(100) => everything_back,
+        Some(percent) => Kept {
+            retained_cents: purse.retained_at_price(percent, total_cents),
+            base_cents: purse.base(),
+            refund_percent_max: percent,
+            ..everything_back
+        },
+    }
+}
+
+fn rescheduled(
+    loaded: &Loaded,
+    target: &SlotRow,
+    seating: &Seating,
+    party_size: i32,
+    total_cents: i64,
+    kept: Kept,
+) -> EventData {
     let (booking, venue) = (&loaded.booking, &loaded.venue);
-    let deposit_cents = deposit_cents(total_cents, venue.deposit_percent, venue.currency);
-    // The venue may ask for a larger share by now, but fewer guests in the same slot never owe more than before.
+    let deposit_cents = deposit_cents(total_cents, loaded.terms().deposit_percent, venue.currency);
+    // A booking without terms of its own has the venue's, which may ask for a larger share by now, but fewer guests in
+    // the same slot never owe more than before.
     let is_smaller_in_place = target.key() == booking.slot() && party_size < booking.party_size;
     let deposit_cents = if is_smaller_in_place { deposit_cents.min(booking.deposit_cents) } else { deposit_cents };
     EventData::BookingRescheduled(wire::BookingRescheduled {
@@ -213,7 +252,11 @@ fn rescheduled(loaded: &Loaded, target: &SlotRow, seating: &Seating, party_size:
         price_per_person_cents: target.price_per_person_cents,
         total_cents,
         deposit_cents,
-        refund_due_cents: (booking.paid_cents - total_cents).max(0),
+        refund_due_cents: (booking.paid_cents - total_cents - kept.retained_cents).max(0),
+        retained_cents: Some(kept.retained_cents),
+        refund_base_cents: Some(kept.base_cents),
+        refund_percent_max: Some(kept.refund_percent_max),
+        rescheduled_by: wire::CancellationInitiator::from(kept.by).into(),
         hold_expires_at: booking.hold_expires_at.and_then(|at| event_data::timestamp(at.min(target.starts_at))),
         ..Default::default()
     })
@@ -255,6 +298,7 @@ mod tests {
                 expected_total_cents: None,
                 area: None,
                 allows_duplicate: false,
+                by: CancellationInitiator::Customer,
             },
         )
     }
@@ -311,7 +355,11 @@ mod tests {
         let booking = &decision.booking;
         assert_eq!((booking.party_size, booking.price_per_person_cents, booking.total_cents), (1, 3500, 3500));
         assert_eq!(booking.ends_at, loaded.booking.ends_at);
-        assert_eq!((booking.deposit_cents, booking.refund_due_cents), (1750, 3500), "no more than before");
+        assert_eq!(
+            (booking.deposit_cents, booking.refund_due_cents),
+            (1750, 1750),
+            "no more than before, and the late refund"
+        );
         let changes: Vec<_> = decision.seats.iter().map(|change| (change.seats, change.expects.is_none())).collect();
         assert_eq!(changes, [(-2, true), (1, true)], "nothing of the slot is expected");
 

@@ -47,6 +47,7 @@ enum Operation {
     Reschedule {
         hour: u32,
         party_size: i32,
+        by: CancellationInitiator,
     },
     Complete,
     MarkNoShow,
@@ -86,11 +87,11 @@ fn operations() -> impl Strategy<Value = Operation> {
         StripeEffect::DisputeReinstated,
         StripeEffect::DisputeLost,
     ]);
-    let by = prop::sample::select(vec![CancellationInitiator::Customer, CancellationInitiator::Venue]);
+    let by = || prop::sample::select(vec![CancellationInitiator::Customer, CancellationInitiator::Venue]);
     prop_oneof![
         2 => Just(Operation::Confirm),
-        1 => by.prop_map(Operation::Cancel),
-        4 => (hour(), 1..=8).prop_map(|(hour, party_size)| Operation::Reschedule { hour, party_size }),
+        1 => by().prop_map(Operation::Cancel),
+        4 => (hour(), 1..=8, by()).prop_map(|(hour, party_size, by)| Operation::Reschedule { hour, party_size, by }),
         1 => Just(Operation::Complete),
         1 => Just(Operation::MarkNoShow),
         3 => Just(Operation::Reinstate),
@@ -131,7 +132,7 @@ impl Simulation {
         let decision = match operation {
             Operation::Confirm => confirm::decide(loaded, None, &occasion).ok(),
             Operation::Cancel(by) => cancel::decide(loaded, None, *by, &occasion).ok(),
-            Operation::Reschedule { hour, party_size } => self.reschedule(*hour, *party_size, &occasion).ok(),
+            Operation::Reschedule { hour, party_size, by } => self.reschedule(*hour, *party_size, *by, &occasion).ok(),
             Operation::Complete => self.end(&end::COMPLETED, &occasion),
             Operation::MarkNoShow => self.end(&end::NO_SHOW, &occasion),
             Operation::Reinstate => reinstate::decide(loaded, None, &occasion).ok(),
@@ -161,7 +162,13 @@ impl Simulation {
         }
     }
 
-    fn reschedule(&self, hour: u32, party_size: i32, occasion: &Occasion) -> Result<Decision, NoChange> {
+    fn reschedule(
+        &self,
+        hour: u32,
+        party_size: i32,
+        by: CancellationInitiator,
+        occasion: &Occasion,
+    ) -> Result<Decision, NoChange> {
         let target = &self.slots[&hour];
         let request = Reschedule {
             target: BookingTarget { booking_id: self.loaded.booking.booking_id, etag: None, validate_only: false },
@@ -171,6 +178,7 @@ impl Simulation {
             expected_total_cents: None,
             area: None,
             allows_duplicate: false,
+            by,
         };
         reschedule::decide(&Loaded { target: Some(Json(target.clone())), ..self.loaded.clone() }, &request, occasion)
     }
@@ -290,7 +298,7 @@ impl Simulation {
         let keeps = match booking.status {
             BookingStatus::Cancelled => booking.kept_cents,
             BookingStatus::Expired => 0,
-            _ => booking.total_cents,
+            _ => booking.may_keep_cents(),
         };
         assert_eq!(booking.refund_due_cents, (booking.paid_cents - keeps).max(0), "{booking:?}");
     }

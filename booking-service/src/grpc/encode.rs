@@ -61,6 +61,9 @@ pub fn booking(open: OpenBooking) -> wire::Booking {
         area: booking.area.unwrap_or_default(),
         occupied_until: booking.occupied_until.map(timestamp),
         tables: booking.tables.unwrap_or_default(),
+        terms: booking.terms.as_deref().map(Into::into),
+        retained_cents: booking.retained_cents.unwrap_or(0),
+        refund_percent_max: booking.refund_percent_max,
     }
 }
 

@@ -1,7 +1,7 @@
 use teppan_shared::{contract::booking::v1::RescheduleBookingRequest, status::Violations, wire::given};
 use tonic::Status;
 
-use super::change_booking;
+use super::{cancel_booking, change_booking};
 use crate::{
     bookings::reschedule::Reschedule,
     domain::{AreaKey, PartySize, parse_date, parse_start_time},
@@ -19,8 +19,9 @@ pub fn decode(request: RescheduleBookingRequest) -> Result<Reschedule, Status> {
         violations.add("expected_total_cents", "must not be negative");
     }
     let area = violations.check_optional("area", given(request.area).map(|area| AreaKey::parse(&area)));
-    let (Some(target), Some(date), Some(start_time), Some(party_size), Some(area)) =
-        (target, date, start_time, party_size, area)
+    let by = cancel_booking::initiator("rescheduled_by", request.rescheduled_by, &mut violations);
+    let (Some(target), Some(date), Some(start_time), Some(party_size), Some(area), Some(by)) =
+        (target, date, start_time, party_size, area, by)
     else {
         return Err(violations.into_status());
     };
@@ -33,5 +34,6 @@ pub fn decode(request: RescheduleBookingRequest) -> Result<Reschedule, Status> {
         expected_total_cents: request.expected_total_cents,
         area,
         allows_duplicate: request.allow_duplicate,
+        by,
     })
 }

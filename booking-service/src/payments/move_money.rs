@@ -168,7 +168,7 @@ pub fn venue_may_keep(booking: &Booking, is_confirmed_now: bool) -> i64 {
     match booking.status {
         BookingStatus::Cancelled => booking.kept_cents,
         BookingStatus::Expired if !is_confirmed_now => 0,
-        _ => booking.total_cents,
+        _ => booking.may_keep_cents(),
     }
 }
 

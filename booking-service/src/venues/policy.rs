@@ -1,7 +1,7 @@
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Deserialize;
 
-use crate::domain::{Currency, SlotRules};
+use crate::domain::{Currency, SlotRules, Terms};
 
 /// A venue's policy, and the clock of its row. Read as the JSON of its row.
 #[derive(Debug, Clone, Deserialize)]
@@ -35,6 +35,12 @@ impl VenuePolicy {
     /// The last date that can be booked at a moment.
     pub fn horizon(&self, moment: DateTime<Utc>) -> NaiveDate {
         self.slot_rules().at(moment, self.date_at(moment)).last_date
+    }
+
+    /// The terms of a booking that is made now. The SQL function `venue_terms` has the same rule.
+    pub fn terms(&self) -> Terms {
+        let Self { full_refund_hours, late_refund_percent, deposit_percent, .. } = *self;
+        Terms { full_refund_hours, late_refund_percent, deposit_percent }
     }
 
     pub fn slot_rules(&self) -> SlotRules {

@@ -13,7 +13,7 @@ use teppan_shared::{
 
 use super::{
     calls::{Answer, Refused, Reply},
-    rules::{self, Wish, deposit, hold_until},
+    rules::{self, Keeps, Wish, deposit, hold_until},
     state::{Booking, Model, Used, date, moment, time},
 };
 
@@ -86,7 +86,7 @@ impl Model {
         made
     }
 
-    /// Puts a booking into a slot, with the slot's price and the venue's current deposit. Returns the start.
+    /// Puts a booking into a slot, with the slot's price and the deposit of the booking's terms. Returns the start.
     pub(super) fn priced(&self, booking: &mut wire::Booking, wish: Wish) -> DateTime<Utc> {
         let venue = &self.venues[self.venue(wish.venue_id).unwrap_or_default()];
         let slot = &venue.slots[&wish.slot];
@@ -99,7 +99,9 @@ impl Model {
         booking.party_size = wish.party_size;
         booking.price_per_person_cents = slot.price_cents;
         booking.total_cents = slot.price_cents * i64::from(wish.party_size);
-        booking.deposit_cents = deposit(booking.total_cents, venue.proto.deposit_percent);
+        // A booking that is moved keeps its terms.
+        let terms = booking.terms.get_or_insert_with(|| rules::terms(&venue.proto));
+        booking.deposit_cents = deposit(booking.total_cents, terms.deposit_percent);
         slot.starts_at
     }
 
@@ -160,8 +162,7 @@ impl Model {
             return Err(rules::not_in(&proto, "BOOKING_NOT_CANCELLABLE"));
         }
         let now = self.now;
-        let venue = &self.venues[self.venue(&proto.venue_id).unwrap_or_default()];
-        let kept = rules::kept_on_cancellation(&venue.proto, &proto, self.bookings[n].disputed_cents, by, now);
+        let kept = Keeps::of(&self.bookings[n], by, now).map_or(0, Keeps::if_cancelled);
         Arc::make_mut(&mut self.bookings[n]).kept_cents = kept;
         Ok(self.change(n, "teppan.booking.cancelled.v1", |booking| {
             booking.set_status(BookingStatus::Cancelled);
@@ -217,7 +218,8 @@ impl Model {
             }
             moved.party_size = party_size;
             moved.total_cents = proto.price_per_person_cents * i64::from(party_size);
-            moved.deposit_cents = deposit(moved.total_cents, venue.proto.deposit_percent).min(proto.deposit_cents);
+            let share = proto.terms.as_ref().map_or(0, |terms| terms.deposit_percent);
+            moved.deposit_cents = deposit(moved.total_cents, share);
             proto.starts_at.as_ref().map(moment).unwrap_or_default()
         } else {
             if let Some(refused) = self.refused(wish) {
@@ -229,7 +231,10 @@ impl Model {
             return Err(Refused::precondition("PRICE_CHANGED").with("total_cents", moved.total_cents));
         }
         moved.hold_expires_at = proto.hold_expires_at.map(|until| timestamp(moment(&until).min(starts_at)));
-        moved.refund_due_cents = (moved.paid_cents - moved.total_cents).max(0);
+        let keeps = Keeps::of(&self.bookings[n], request.rescheduled_by(), self.now);
+        moved.retained_cents = keeps.map_or(0, |keeps| keeps.beyond(moved.total_cents));
+        moved.refund_percent_max = keeps.map(|keeps| keeps.share);
+        moved.refund_due_cents = (moved.paid_cents - moved.total_cents - moved.retained_cents).max(0);
         // A reschedule confirms the booking if its smaller deposit is already paid, but not an offer for which nothing
         // was paid: the customer has not accepted it.
         let answered = proto.waitlist_entry_id.is_empty() || proto.paid_cents > 0;
@@ -242,6 +247,7 @@ impl Model {
         if changes_slot && is_open_offer && !confirms && self.is_offered(&proto, &moved) {
             return Err(rules::not_in(&proto, "SLOT_ALREADY_OFFERED"));
         }
+        Arc::make_mut(&mut self.bookings[n]).base_cents = keeps.map_or(0, |keeps| keeps.base_cents);
         let reply = self.change(n, "teppan.booking.rescheduled.v1", |booking| *booking = moved);
         if changes_slot {
             self.leave_queue(n);

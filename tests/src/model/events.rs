@@ -112,6 +112,8 @@ fn apply(booking: &mut WireBooking, event: &BookingEvent) {
             booking.deposit_cents = moved.deposit_cents;
             booking.refund_due_cents = moved.refund_due_cents;
             booking.hold_expires_at = moved.hold_expires_at;
+            booking.retained_cents = moved.retained_cents.unwrap_or_default();
+            booking.refund_percent_max = moved.refund_percent_max.filter(|percent| *percent != 100);
         }
         Some(Data::BookingCancelled(cancelled)) => {
             booking.status = cancelled.status;
@@ -191,6 +193,7 @@ fn of_creation(created: events::BookingCreated) -> WireBooking {
         version: created.booking_version,
         confirmed_at: created.occurred_at.filter(|_| firm),
         waitlist_entry_id: created.waitlist_entry_id,
+        terms: created.terms,
         ..Default::default()
     }
 }

@@ -59,7 +59,7 @@ impl Model {
             }
             booking.cancelled_at = None;
             booking.set_cancelled_by(CancellationInitiator::Unspecified);
-            booking.refund_due_cents = (booking.paid_cents - booking.total_cents).max(0);
+            booking.refund_due_cents = (booking.paid_cents - booking.total_cents - booking.retained_cents).max(0);
         });
         self.leave_queue(n);
         Ok(reply)

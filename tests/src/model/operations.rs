@@ -198,6 +198,7 @@ pub enum Wish {
         party_size: Option<i32>,
         expected: Expected,
         allow_duplicate: bool,
+        by_venue: bool,
     },
     Complete,
     NoShow,

@@ -190,7 +190,7 @@ fn plan_change(model: &Model, change: &Change) -> Call {
     match &change.wish {
         Wish::Confirm => Call::ConfirmBooking(ConfirmBookingRequest { booking_id, etag, validate_only: false }),
         &Wish::Cancel { by_venue } => {
-            let by = if by_venue { CancellationInitiator::Venue } else { CancellationInitiator::Customer };
+            let by = initiator(by_venue);
             Call::CancelBooking(CancelBookingRequest {
                 booking_id,
                 etag,
@@ -198,7 +198,7 @@ fn plan_change(model: &Model, change: &Change) -> Call {
                 validate_only: false,
             })
         }
-        &Wish::Reschedule { day, start, party_size, expected, allow_duplicate } => {
+        &Wish::Reschedule { day, start, party_size, expected, allow_duplicate, by_venue } => {
             let venue = booking.and_then(|booking| model.venue(&booking.proto.venue_id)).map(|n| &model.venues[n]);
             let date = day.zip(venue).map_or_else(String::new, |(day, venue)| day_of(model, venue, day));
             let start_time = start.map_or_else(String::new, |start| STARTS[usize::from(start)].to_owned());
@@ -215,9 +215,9 @@ fn plan_change(model: &Model, change: &Change) -> Call {
                 start_time,
                 party_size,
                 expected_total_cents,
-                validate_only: false,
-                area: String::new(),
                 allow_duplicate,
+                rescheduled_by: initiator(by_venue).into(),
+                ..Default::default()
             };
             Call::RescheduleBooking(request)
         }
@@ -231,6 +231,10 @@ fn plan_change(model: &Model, change: &Change) -> Call {
             validate_only: false,
         })),
     }
+}
+
+fn initiator(by_venue: bool) -> CancellationInitiator {
+    if by_venue { CancellationInitiator::Venue } else { CancellationInitiator::Customer }
 }
 
 fn update_venue(model: &Model, n: u8, policy: Policy, wanted: Etag) -> UpdateVenueRequest {

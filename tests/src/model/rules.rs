@@ -1,12 +1,15 @@
 //! The amounts and refusals of the contract.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use teppan_shared::contract::booking::v1::{self as wire, BookingStatus, CancellationInitiator, UnavailableReason};
+use teppan_shared::contract::{
+    booking::v1::{self as wire, BookingStatus, CancellationInitiator, UnavailableReason},
+    events::v1::BookingTerms,
+};
 use tonic::Code;
 
 use super::{
     calls::Refused,
-    state::{Model, SlotTime, moment},
+    state::{Booking, Model, SlotTime, moment},
 };
 
 /// A percentage of an amount; half a cent is rounded up.
@@ -38,22 +41,55 @@ pub fn hold_until(minutes: i32, now: DateTime<Utc>, starts_at: DateTime<Utc>) ->
     (now + TimeDelta::minutes(minutes.into())).min(starts_at)
 }
 
-/// The amount that the venue keeps of a cancelled booking: nothing, or a share of the received amount up to the price.
-/// A disputed amount counts as received.
-pub fn kept_on_cancellation(
-    venue: &wire::Venue,
-    booking: &wire::Booking,
-    disputed_cents: i64,
-    by: CancellationInitiator,
-    now: DateTime<Utc>,
-) -> i64 {
-    let starts_at = booking.starts_at.as_ref().map(moment).unwrap_or_default();
-    let early = now <= starts_at - TimeDelta::hours(venue.full_refund_hours.into());
-    if early || by == CancellationInitiator::Venue {
-        return 0;
+/// The policy of a venue, as a booking that is made now keeps it.
+pub fn terms(venue: &wire::Venue) -> BookingTerms {
+    BookingTerms {
+        full_refund_hours: venue.full_refund_hours,
+        late_refund_percent: venue.late_refund_percent,
+        deposit_percent: venue.deposit_percent,
     }
-    let received = (booking.paid_cents + disputed_cents).min(booking.total_cents);
-    received - percent(received, venue.late_refund_percent)
+}
+
+/// The part of the paid amount that a change of a booking gives back now, in percent; `None`: all that was ever paid.
+pub fn refund_percent(booking: &wire::Booking, by: CancellationInitiator, now: DateTime<Utc>) -> Option<i32> {
+    if by == CancellationInitiator::Venue {
+        return None;
+    }
+    let terms = booking.terms.clone().unwrap_or_default();
+    let starts_at = booking.starts_at.as_ref().map(moment).unwrap_or_default();
+    let early = now <= starts_at - TimeDelta::hours(terms.full_refund_hours.into());
+    let percent = if early { 100 } else { terms.late_refund_percent };
+    Some(percent.min(booking.refund_percent_max.unwrap_or(100)))
+}
+
+/// What a venue keeps of a booking that the customer cancels or changes late.
+#[derive(Debug, Clone, Copy)]
+pub struct Keeps {
+    /// The largest price that was paid for. A disputed amount counts as received.
+    pub base_cents: i64,
+    received_cents: i64,
+    /// The part that the customer gets, in percent.
+    pub share: i32,
+}
+
+impl Keeps {
+    /// `None`: nothing.
+    pub fn of(booking: &Booking, by: CancellationInitiator, now: DateTime<Utc>) -> Option<Self> {
+        let share = refund_percent(&booking.proto, by, now).filter(|share| *share < 100)?;
+        let received_cents = booking.proto.paid_cents + booking.disputed_cents;
+        let base_cents = booking.base_cents.max(received_cents.min(booking.proto.total_cents));
+        Some(Self { base_cents, received_cents, share })
+    }
+
+    pub fn if_cancelled(self) -> i64 {
+        (self.base_cents - percent(self.base_cents, self.share)).min(self.received_cents)
+    }
+
+    /// Beyond another price: of what it frees, all but the share, which is rounded down.
+    pub fn beyond(self, total_cents: i64) -> i64 {
+        let freed = (self.base_cents - total_cents).max(0);
+        freed - freed * i64::from(self.share) / 100
+    }
 }
 
 /// A slot, and the party that wants it.

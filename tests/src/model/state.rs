@@ -104,11 +104,13 @@ pub struct Booking {
     pub disputed_cents: i64,
     /// The amount that the venue keeps of a cancelled booking.
     pub kept_cents: i64,
+    /// The largest price that was paid for when the customer changed it late.
+    pub base_cents: i64,
 }
 
 impl Booking {
     pub fn new(proto: wire::Booking, history: Vec<(&'static str, DateTime<Utc>)>) -> Self {
-        Self { proto, history, disputed_cents: 0, kept_cents: 0 }
+        Self { proto, history, disputed_cents: 0, kept_cents: 0, base_cents: 0 }
     }
 
     /// The amount that has to be refunded: what was paid beyond what the venue may keep.
@@ -116,7 +118,7 @@ impl Booking {
         let kept = match self.proto.status() {
             BookingStatus::Cancelled => self.kept_cents,
             BookingStatus::Expired => 0,
-            _ => self.proto.total_cents,
+            _ => self.proto.total_cents + self.proto.retained_cents,
         };
         (self.proto.paid_cents - kept).max(0)
     }

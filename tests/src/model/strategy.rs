@@ -157,14 +157,18 @@ fn create() -> impl Strategy<Value = Create> {
 }
 
 fn change() -> impl Strategy<Value = Change> {
-    let reschedule = (option::of(0_u8..5), option::of(0_u8..5), option::of(1_i32..=7), expected(), allow_duplicate())
-        .prop_map(|(day, start, party_size, expected, allow_duplicate)| Wish::Reschedule {
+    let by_venue = prop::bool::weighted(0.2);
+    let times = (option::of(0_u8..5), option::of(0_u8..5));
+    let reschedule = (times, option::of(1_i32..=7), expected(), allow_duplicate(), by_venue).prop_map(
+        |((day, start), party_size, expected, allow_duplicate, by_venue)| Wish::Reschedule {
             day,
             start,
             party_size,
             expected,
             allow_duplicate,
-        });
+            by_venue,
+        },
+    );
     let wish = prop_oneof![
         4 => Just(Wish::Confirm),
         3 => any::<bool>().prop_map(|by_venue| Wish::Cancel { by_venue }),

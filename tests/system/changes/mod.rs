@@ -9,6 +9,7 @@ mod reinstating;
 mod rescheduling;
 mod states;
 mod storm;
+mod terms;
 mod updating;
 
 use sqlx::AssertSqlSafe;

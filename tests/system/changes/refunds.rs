@@ -8,7 +8,9 @@ use super::{Change, VenueFixture, refusal};
 async fn cancelling_an_expired_hold_refunds_the_whole_payment() {
     let fixture = VenueFixture::with_deposit(10).await;
     let made = fixture.book(2).await;
-    fixture.sql("UPDATE venues SET late_refund_percent = 50, full_refund_hours = 8760").await;
+    fixture
+        .sql("UPDATE bookings SET terms = terms || '{\"late_refund_percent\": 50, \"full_refund_hours\": 8760}'")
+        .await;
     fixture.sql("UPDATE bookings SET paid_cents = 1000").await;
     fixture.expire_hold(&made.booking_id).await;
     let cancelled = fixture.act(Change::Cancel, &made.booking_id).await.expect("cancelled");
@@ -20,7 +22,7 @@ async fn cancelling_an_expired_hold_refunds_the_whole_payment() {
 async fn the_venue_cancels_with_a_full_refund_until_the_visit_ends() {
     let fixture = VenueFixture::without_deposit(10).await;
     let (made, ended) = (fixture.book(2).await, fixture.book(3).await);
-    fixture.sql("UPDATE venues SET late_refund_percent = 0; UPDATE bookings SET paid_cents = 1000").await;
+    fixture.sql("UPDATE bookings SET terms = terms || '{\"late_refund_percent\": 0}', paid_cents = 1000").await;
     let began = "UPDATE bookings SET starts_at = now() - interval '1 hour'";
     fixture.sql(format!("{began}, ends_at = now() + interval '1 hour' WHERE booking_id = '{}'", made.booking_id)).await;
     fixture.sql(format!("{began}, ends_at = now() WHERE booking_id = '{}'", ended.booking_id)).await;

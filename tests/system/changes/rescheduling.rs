@@ -174,7 +174,7 @@ async fn a_booking_whose_payments_cover_its_new_deposit_is_confirmed() {
 
     // A booking whose new deposit is zero is confirmed too.
     let other = fixture.book(1).await;
-    fixture.sql("UPDATE venues SET deposit_percent = 0").await;
+    fixture.sql("UPDATE bookings SET terms = terms || '{\"deposit_percent\": 0}'").await;
     let free = fixture.act(Change::Resize(2), &other.booking_id).await.expect("resized");
     assert_eq!((free.status(), free.deposit_cents), (BookingStatus::Confirmed, 0));
     fixture.assert_consistent().await;
@@ -193,7 +193,7 @@ async fn a_rescheduled_waitlist_offer_is_confirmed_only_if_something_was_paid() 
             let payment = payments::cash(&entry.booking_id, paid);
             clients.payments.clone().record_payment(payment).await.expect("recorded");
         }
-        fixture.sql("UPDATE venues SET deposit_percent = 0").await;
+        fixture.sql("UPDATE bookings SET terms = terms || '{\"deposit_percent\": 0}'").await;
         let moved = fixture.act(Change::Move("18:30"), &entry.booking_id).await.expect("moved");
         assert_eq!(moved.deposit_cents, 0);
         if paid == 0 {

@@ -21,7 +21,7 @@ const CASES: usize = 5_000;
 const BOTH: &str = "
     SELECT slot_refusal(venue, jsonb_populate_record(NULL::slots, NULLIF(it -> 'slot', 'null')), (it ->> 'date')::date,
                         (it ->> 'party_size')::integer, moment),
-           venue_date(venue, moment)
+           venue_date(venue, moment), venue_terms(venue)
     FROM jsonb_array_elements($1::jsonb) WITH ORDINALITY AS cases (it, n),
          LATERAL (SELECT jsonb_populate_record(NULL::venues, it -> 'venue') AS venue,
                          (it ->> 'moment')::timestamptz AS moment) AS of_case
@@ -82,20 +82,21 @@ async fn the_policy_of_a_venue_is_the_same_in_the_schema_and_in_rust() {
     let mut runner = TestRunner::new(Config::default());
     let cases: Vec<Value> = (0..CASES).map(|_| cases().new_tree(&mut runner).expect("a case").current()).collect();
     let url = harness::database(&booking_service::app::DEFINITION).await;
-    let answers: Vec<(Option<String>, NaiveDate)> = sqlx::query_as(BOTH)
+    let answers: Vec<(Option<String>, NaiveDate, Value)> = sqlx::query_as(BOTH)
         .bind(Value::from(cases.clone()))
         .fetch_all(&mut harness::connect(&url).await)
         .await
         .expect("the schema's answers");
     assert_eq!(answers.len(), CASES);
     let mut seen: BTreeMap<Option<&str>, usize> = BTreeMap::new();
-    for (case, (refused, date)) in cases.iter().zip(&answers) {
+    for (case, (refused, date, terms)) in cases.iter().zip(&answers) {
         fn read<T: serde::de::DeserializeOwned>(value: &Value) -> T {
             serde_json::from_value(value.clone()).expect("a row")
         }
         let (venue, slot): (VenuePolicy, Option<SlotRow>) = (read(&case["venue"]), read(&case["slot"]));
         let moment: DateTime<Utc> = read(&case["moment"]);
         assert_eq!(venue.date_at(moment), *date, "{case}");
+        assert_eq!(json!(venue.terms()), *terms, "{case}");
         let refusal = slot_refusal(&venue, slot.as_ref(), read(&case["date"]), read(&case["party_size"]), moment);
         assert_eq!(refusal.map(name), refused.as_deref(), "{case}");
         *seen.entry(refusal.map(name)).or_default() += 1;

@@ -1,7 +1,7 @@
 //! CreateBooking for many calls in one statement.
 
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, Row as _, postgres::PgRow};
+use sqlx::{FromRow, Row as _, postgres::PgRow, types::Json};
 use teppan_shared::{
     gather::Gathered,
     postgres::{Database, DatabaseError},
@@ -10,7 +10,7 @@ use teppan_shared::{
 use super::{answer::read_duplicate, draft::Draft};
 use crate::{
     bookings::booking::{Booking, to_hex},
-    domain::{BookingStatus, CustomerId, Duplicate, Refusal},
+    domain::{BookingStatus, CustomerId, Duplicate, Refusal, Terms},
 };
 
 /// The statement; new connections prepare it when they open.
@@ -119,6 +119,7 @@ struct Made {
     area: Option<String>,
     occupied_until: Option<DateTime<Utc>>,
     tables: Option<Vec<String>>,
+    terms: Option<Json<Terms>>,
 }
 
 impl FromRow<'_, PgRow> for Answer {
@@ -184,6 +185,10 @@ impl Made {
             area: self.area,
             occupied_until: self.occupied_until,
             tables: self.tables,
+            terms: self.terms,
+            retained_cents: None,
+            refund_base_cents: None,
+            refund_percent_max: None,
             version: 1,
             event_hash: self.event_hash,
             created_at: draft.now,
