@@ -49,6 +49,8 @@ pub struct Booking {
     pub area: Option<String>,
     /// Until when the seats of the area are taken; `None` without an area.
     pub occupied_until: Option<DateTime<Utc>>,
+    /// When the guest said that the party comes; `None` again after a move to another time.
+    pub guest_confirmed_at: Option<DateTime<Utc>>,
     pub version: i64,
     #[serde(serialize_with = "hex")]
     pub event_hash: Vec<u8>,

@@ -63,5 +63,7 @@ pub use stripe_signature::{BadSignature, StripeSecrets, StripeSignature};
 pub use suggestion::{NearStart, StartWish, VenueStarts};
 pub use teppan_shared::{conversation_id::ConversationId, idempotency_key::IdempotencyKey, time_zone::TimeZone};
 pub use text::{Note, PartyNotes, Source, SpecialDaysReason, SpecialRequests, Tags, VenueNotes};
-pub use venue::{Currency, NewVenue, UNDO_MINUTES_DEFAULT, VenueChange, VenueName, VenuePlace, VenueTags, range};
+pub use venue::{
+    Currency, NewVenue, ReminderMinutes, UNDO_MINUTES_DEFAULT, VenueChange, VenueName, VenuePlace, VenueTags, range,
+};
 pub use waitlist::{JoinRefusal, NewWaitlistEntry, WaitlistEntryStatus};

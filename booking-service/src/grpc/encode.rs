@@ -60,6 +60,7 @@ pub fn booking(open: OpenBooking) -> wire::Booking {
         waitlist_entry_id: booking.waitlist_entry_id.map_or_else(String::new, |id| id.to_string()),
         area: booking.area.unwrap_or_default(),
         occupied_until: booking.occupied_until.map(timestamp),
+        guest_confirmed_at: booking.guest_confirmed_at.map(timestamp),
     }
 }
 
@@ -99,6 +100,7 @@ pub fn venue(venue: Venue) -> wire::Venue {
         phone_region: venue.phone_region,
         tags: venue.tags,
         place: venue.place,
+        reminders: Some(wire::VenueReminders { minutes_before: venue.reminder_minutes }),
         etag: Etag::of(venue.version).to_string(),
         created_at: Some(timestamp(venue.created_at)),
         updated_at: Some(timestamp(venue.updated_at)),

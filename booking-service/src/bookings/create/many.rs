@@ -176,6 +176,7 @@ impl Made {
             waitlist_entry_id: None,
             area: self.area,
             occupied_until: self.occupied_until,
+            guest_confirmed_at: None,
             version: 1,
             event_hash: self.event_hash,
             created_at: draft.now,
