@@ -12,6 +12,7 @@ use teppan_shared::{
     gather::Gatherer,
     nats,
     outbox::{EventStream, Outbox, Relay},
+    postgres::Database,
     rotation::{SealedColumn, SealedTable},
     server::GrpcParts,
     service::{Definition, OpenDatabase, Service, StartError},
@@ -97,7 +98,7 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     let open = open?;
     let outbox = outbox::open(open.database.clone(), settings);
     let tls = conversation_service_tls(&settings.outbox)?;
-    let relays = Relays::new(&outbox, &settings.outbox, tls.clone());
+    let relays = Relays::new(&outbox, &open.database, &settings.outbox, tls.clone());
     let inline = relays.inline(&settings.outbox);
     let (grpc, stripe) = build_modules(&open, settings, &outbox, inline);
     let methods = methods(&grpc, settings.common.server.max_message_bytes);
@@ -260,12 +261,13 @@ struct Relays {
 }
 
 impl Relays {
-    fn new(outbox: &Outbox, settings: &OutboxSettings, tls: Option<Arc<ClientTls>>) -> Self {
+    fn new(outbox: &Outbox, database: &Database, settings: &OutboxSettings, tls: Option<Arc<ClientTls>>) -> Self {
         let conversation_service = ConversationService::new(
             settings.conversation_service_url.clone(),
             tls,
             settings.conversation_service_token.clone(),
             settings.relay.delivery_timeout,
+            database.clone(),
         );
         let event_stream = |nats| Relay::new(outbox.clone(), EventStream::new(nats, EVENT_SOURCE));
         Self {

@@ -7,7 +7,7 @@ use prost_types::FieldMask;
 use teppan_shared::contract::{
     booking::v1::{
         Contact, CreateBookingRequest, CreateVenueRequest, SchedulePeriod, SetWeeklyScheduleRequest, Slot,
-        UpdateSlotRequest, Venue, Weekday,
+        UpdateSlotRequest, Venue, VenueReminders, Weekday,
     },
     conversation::v1::{Channel, Emotion, Role, StoreMessageRequest},
 };
@@ -44,6 +44,8 @@ pub async fn venue_with(
         idempotency_key: Uuid::now_v7().to_string(),
         name: "Teppan Garden".to_owned(),
         time_zone: "Europe/Berlin".to_owned(),
+        // Each confirmed booking has one follow-up, the one after its end.
+        reminders: Some(VenueReminders::default()),
         ..Default::default()
     };
     change(&mut request);

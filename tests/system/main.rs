@@ -52,6 +52,7 @@ mod processes;
 mod publication;
 mod raw;
 mod reflection;
+mod reminders;
 mod rotation;
 mod round_trips;
 mod schedule;

@@ -63,6 +63,8 @@ pub struct Booking {
     /// The largest part of the paid amount that a cancellation by the customer gives back, in percent; `None`: as the
     /// terms say.
     pub refund_percent_max: Option<i32>,
+    /// When the guest said that the party comes; `None` again after a move to another time.
+    pub guest_confirmed_at: Option<DateTime<Utc>>,
     pub version: i64,
     #[serde(serialize_with = "hex")]
     pub event_hash: Vec<u8>,

@@ -22,6 +22,16 @@ impl Bookings {
         let confirm = |loaded: &Loaded| decide(loaded, target.etag, &occasion);
         self.change(BookingChange::Confirm, target, &occasion, Wanted::default(), confirm).await
     }
+
+    /// Records that the guest of a confirmed booking comes. Reminders that are not sent yet are cancelled.
+    ///
+    /// # Errors
+    /// [`ChangeBookingError`].
+    pub async fn confirm_by_guest(&self, target: &BookingTarget) -> Result<OpenBooking, ChangeBookingError> {
+        let occasion = Occasion::of_call(self.clock.now());
+        let confirm = |loaded: &Loaded| decide_by_guest(loaded, target.etag, &occasion);
+        self.change(BookingChange::ConfirmByGuest, target, &occasion, Wanted::default(), confirm).await
+    }
 }
 
 pub fn decide(loaded: &Loaded, etag: Option<Etag>, occasion: &Occasion) -> Result<Decision, NoChange> {
@@ -39,6 +49,22 @@ pub fn decide(loaded: &Loaded, etag: Option<Etag>, occasion: &Occasion) -> Resul
     Ok(decision)
 }
 
+/// A guest's answer does not confirm a pending booking: that would waive its deposit.
+pub fn decide_by_guest(loaded: &Loaded, etag: Option<Etag>, occasion: &Occasion) -> Result<Decision, NoChange> {
+    let booking = &loaded.booking;
+    if booking.status == BookingStatus::Confirmed && booking.guest_confirmed_at.is_some() {
+        return Err(NoChange::Unchanged);
+    }
+    allow(booking, etag, BookingChange::ConfirmByGuest)?;
+    if booking.ends_at <= occasion.at {
+        return Err(NoChange::Refused(ChangeRefusal::NotAllowed));
+    }
+    let mut decision = Decision::about(booking, occasion);
+    let changed_fields = vec![wire::BookingField::GuestConfirmedAt.into()];
+    decision.apply(EventData::BookingUpdated(wire::BookingUpdated { changed_fields, ..Default::default() }))?;
+    Ok(decision)
+}
+
 /// The event that confirms a booking.
 pub fn confirmed(cause: ConfirmationCause, seats_retaken: bool) -> EventData {
     EventData::BookingConfirmed(wire::BookingConfirmed { cause: cause.into(), seats_retaken, ..Default::default() })
@@ -46,8 +72,12 @@ pub fn confirmed(cause: ConfirmationCause, seats_retaken: bool) -> EventData {
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+
     use super::{
+        super::event_data::timestamp,
         super::fixtures::{assert_sound, at, booking_in_status, confirmed_booking, events, occasion, pending_booking},
+        super::fold::fold,
         *,
     };
 
@@ -79,5 +109,47 @@ mod tests {
                 "{ended:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_guest_confirms_a_confirmed_booking_once_and_a_move_clears_it() {
+        let loaded = confirmed_booking();
+        let decision = decide_by_guest(&loaded, Some(Etag::of(2)), &occasion(30)).expect("confirmed");
+        assert_sound(Some(&loaded.booking), &decision);
+        assert_eq!(
+            (decision.booking.status, decision.booking.guest_confirmed_at),
+            (BookingStatus::Confirmed, Some(at(30)))
+        );
+        assert!(decision.events[0].concerns_conversation && decision.seats.is_empty());
+        let mut again = loaded.clone();
+        again.booking = decision.booking;
+        let unchanged = decide_by_guest(&again, Some(Etag::of(1)), &occasion(31)).expect_err("nothing to do");
+        assert_eq!(unchanged, NoChange::Unchanged, "also with an old etag");
+        let fold = |event| fold(Some(&again.booking), &event, at(40)).expect("it can happen").guest_confirmed_at;
+        let moved = |minutes: i64| {
+            EventData::BookingRescheduled(wire::BookingRescheduled {
+                date: "2024-10-18".to_owned(),
+                start_time: "18:00".to_owned(),
+                starts_at: timestamp(again.booking.starts_at + TimeDelta::minutes(minutes)),
+                ends_at: timestamp(again.booking.ends_at + TimeDelta::minutes(minutes)),
+                party_size: 3,
+                ..Default::default()
+            })
+        };
+        assert_eq!((fold(moved(0)), fold(moved(30))), (Some(at(30)), None));
+    }
+
+    #[test]
+    fn a_guest_confirms_no_booking_that_waits_for_its_deposit_or_has_ended() {
+        let refused = |loaded: &Loaded| decide_by_guest(loaded, None, &occasion(2)).expect_err("refused");
+        assert_eq!(refused(&pending_booking()), NoChange::Refused(ChangeRefusal::NotAllowed));
+        for ended in [BookingStatus::Cancelled, BookingStatus::Completed, BookingStatus::NoShow] {
+            let loaded = booking_in_status(ended);
+            assert_eq!(refused(&loaded), NoChange::Refused(ChangeRefusal::NotAllowed), "{ended:?}");
+        }
+        assert_eq!(
+            decide_by_guest(&confirmed_booking(), Some(Etag::of(1)), &occasion(2)).expect_err("stale"),
+            NoChange::StaleEtag
+        );
     }
 }

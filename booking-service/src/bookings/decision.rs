@@ -1,6 +1,6 @@
 //! The decision about a booking: its events, seats, payments and idempotency key.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use teppan_shared::{contract::events::v1 as wire, telemetry};
 use uuid::Uuid;
 
@@ -214,6 +214,13 @@ fn concerns_conversation(event: &EventData, after: &Booking) -> bool {
         | EventData::BookingCancelled(_)
         | EventData::BookingRescheduled(_)
         | EventData::BookingInstantCorrected(_) => after.confirmed_at.is_some(),
+        // Another end moves the follow-up; a guest who has confirmed needs no reminder.
+        EventData::BookingUpdated(event) => {
+            let concerns = |field| matches!(field, wire::BookingField::EndsAt | wire::BookingField::GuestConfirmedAt);
+            // The question about a visit that ended earlier was sent.
+            let is_recent = after.ends_at > after.updated_at - TimeDelta::days(1);
+            after.status == BookingStatus::Confirmed && is_recent && event.changed_fields().any(concerns)
+        }
         // A completion cancels no follow-up.
         EventData::BookingReinstated(event) => {
             after.confirmed_at.is_some() && event.previous_status() != wire::BookingStatus::Completed

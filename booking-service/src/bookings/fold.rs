@@ -85,6 +85,9 @@ fn apply(booking: &mut Booking, event: &EventData, at: DateTime<Utc>) -> Result<
                 booking.ends_at = ends_at;
                 booking.occupied_until = instant(event.occupied_until.as_ref());
             }
+            if event.changed_fields.contains(&wire::BookingField::GuestConfirmedAt.into()) {
+                booking.guest_confirmed_at = Some(at);
+            }
             (!event.changed_fields.is_empty() && event.changed_fields.iter().all(is_field)).then_some(())
         }
         EventData::BookingTablesAssigned(event) => {
@@ -157,6 +160,7 @@ fn created(event: &wire::BookingCreated, at: DateTime<Utc>) -> Option<Booking> {
         retained_cents: None,
         refund_base_cents: None,
         refund_percent_max: None,
+        guest_confirmed_at: None,
         version: 1,
         event_hash: Vec::new(),
         created_at: at,
@@ -201,6 +205,8 @@ fn reinstate(booking: &mut Booking, event: &wire::BookingReinstated, at: DateTim
     } else {
         booking.confirmed_at = booking.confirmed_at.or(Some(at));
     }
+    // Who has cancelled since has not confirmed.
+    booking.guest_confirmed_at = booking.guest_confirmed_at.filter(|_| booking.cancelled_at.is_none());
     (booking.cancelled_at, booking.cancelled_by, booking.kept_cents) = (None, None, 0);
     booking.refund_due_cents = event.refund_due_cents;
     let previous_starts_at = booking.starts_at;
@@ -235,7 +241,11 @@ fn reschedule(
     if let Some(percent) = event.refund_percent_max {
         booking.refund_percent_max = (percent != 100).then_some(percent);
     }
-    begin_at(booking, event.starts_at.as_ref(), event.ends_at.as_ref())
+    let previous_starts_at = booking.starts_at;
+    begin_at(booking, event.starts_at.as_ref(), event.ends_at.as_ref())?;
+    // The guest has confirmed another time.
+    booking.guest_confirmed_at = booking.guest_confirmed_at.filter(|_| booking.starts_at == previous_starts_at);
+    Some(())
 }
 
 fn begin_at(

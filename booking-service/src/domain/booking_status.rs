@@ -25,6 +25,8 @@ pub enum BookingStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BookingChange {
     Confirm,
+    /// The guest says that the party comes.
+    ConfirmByGuest,
     Cancel,
     Reschedule,
     Complete,
@@ -59,7 +61,8 @@ impl BookingStatus {
             (Self::Pending | Self::Confirmed, Change::Cancel) => Some(Self::Cancelled),
             (Self::Pending | Self::Confirmed, Change::Reschedule | Change::AssignTables)
             // An expired booking may still take its seats again.
-            | (Self::Pending | Self::Confirmed | Self::Expired, Change::CorrectInstant) => Some(self),
+            | (Self::Pending | Self::Confirmed | Self::Expired, Change::CorrectInstant)
+            | (Self::Confirmed, Change::ConfirmByGuest) => Some(self),
             (any, Change::Update) => Some(any),
             // PENDING if it was cancelled before it was confirmed.
             (Self::Cancelled | Self::Completed | Self::NoShow, Change::Reinstate) => Some(Self::Confirmed),
@@ -80,7 +83,9 @@ impl BookingChange {
     /// its seats are free yet.
     pub fn refused_in(self, status: BookingStatus) -> ChangeRefusal {
         match (self, status) {
-            (Self::Confirm | Self::Reschedule, BookingStatus::Expired) => ChangeRefusal::HoldExpired,
+            (Self::Confirm | Self::ConfirmByGuest | Self::Reschedule, BookingStatus::Expired) => {
+                ChangeRefusal::HoldExpired
+            }
             _ => ChangeRefusal::NotAllowed,
         }
     }

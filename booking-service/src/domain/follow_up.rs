@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::de::Error as _;
-use teppan_shared::contract::events::v1 as wire;
+use teppan_shared::contract::events::v1::{self as wire, BookingField};
 
 use super::BookingStatus;
 use crate::bookings::event_data::{self, EventData, UnreadableEvent};
@@ -18,6 +18,12 @@ pub enum FollowUpStep {
         ends_at: DateTime<Utc>,
         time_zone: String,
         /// True: an existing follow-up moves to the new time.
+        move_existing: bool,
+    },
+    /// Schedule it for the booking as it is now, if it is confirmed, because the event does not say enough.
+    Follow {
+        conversation_id: String,
+        /// True: an existing follow-up moves to the booking's end.
         move_existing: bool,
     },
     /// Cancel the follow-up.
@@ -38,6 +44,12 @@ impl FollowUpStep {
             event => event?,
         };
         let is_confirmed = event_data::status(event_data::header(&event).status) == Some(BookingStatus::Confirmed);
+        if let EventData::BookingUpdated(it) = event {
+            let has = |field| it.changed_fields().any(|changed| changed == field);
+            let (moves, confirms) = (has(BookingField::EndsAt), has(BookingField::GuestConfirmedAt));
+            let concerns = is_confirmed && !it.conversation_id.is_empty() && (moves || confirms);
+            return Ok(concerns.then_some(Self::Follow { conversation_id: it.conversation_id, move_existing: moves }));
+        }
         let (conversation_id, schedule) = match event {
             EventData::BookingCreated(it) => {
                 (it.conversation_id, Some((it.customer_id, it.ends_at, it.time_zone, false)))
@@ -138,6 +150,22 @@ mod tests {
             assert_eq!(matches!(step, Some(FollowUpStep::Schedule { .. })), schedules, "{previous}: {step:?}");
             assert!(schedules || step.is_none(), "{previous}: {step:?}");
         }
+    }
+
+    #[test]
+    fn another_end_moves_the_follow_up_and_a_guest_who_confirms_leaves_it() {
+        let updated = |status: &str, fields: &[&str]| {
+            let mut data = event(status);
+            let fields: Vec<_> = fields.iter().map(|field| format!("BOOKING_FIELD_{field}")).collect();
+            data.as_object_mut().expect("an object").retain(|name, _| !["customer_id", "time_zone"].contains(&&**name));
+            data["changed_fields"] = fields.into();
+            after("updated", &data)
+        };
+        let follow = |move_existing| Some(FollowUpStep::Follow { conversation_id: "chat-7".to_owned(), move_existing });
+        assert_eq!(updated("CONFIRMED", &["TAGS", "ENDS_AT"]), follow(true));
+        assert_eq!(updated("CONFIRMED", &["GUEST_CONFIRMED_AT"]), follow(false));
+        assert_eq!(updated("CONFIRMED", &["TAGS"]), None);
+        assert_eq!(updated("PENDING", &["ENDS_AT"]), None);
     }
 
     #[test]

@@ -69,5 +69,7 @@ pub use table::{Combination, TABLES_MAX, Table, TableKey};
 pub use teppan_shared::{conversation_id::ConversationId, idempotency_key::IdempotencyKey, time_zone::TimeZone};
 pub use terms::{Purse, Terms};
 pub use text::{Note, PartyNotes, Source, SpecialDaysReason, SpecialRequests, Tags, VenueNotes};
-pub use venue::{Currency, NewVenue, UNDO_MINUTES_DEFAULT, VenueChange, VenueName, VenuePlace, VenueTags, range};
+pub use venue::{
+    Currency, NewVenue, ReminderMinutes, UNDO_MINUTES_DEFAULT, VenueChange, VenueName, VenuePlace, VenueTags, range,
+};
 pub use waitlist::{JoinRefusal, NewWaitlistEntry, WaitlistEntryStatus};

@@ -62,6 +62,40 @@ impl VenuePlace {
     }
 }
 
+/// How long before a booking its guest is reminded: at most 5 different times of 1 to 20,160 minutes, the longest
+/// first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReminderMinutes(Vec<i32>);
+
+impl ReminderMinutes {
+    const COUNT_MAX: usize = 5;
+    /// Two weeks.
+    const MINUTES_MAX: i32 = 20_160;
+
+    pub fn parse(raw: &[i32]) -> Result<Self, &'static str> {
+        let mut minutes = raw.to_vec();
+        minutes.sort_unstable_by(|a, b| b.cmp(a));
+        minutes.dedup();
+        let fit = minutes.iter().all(|minutes| (1..=Self::MINUTES_MAX).contains(minutes));
+        if fit && minutes.len() == raw.len() && raw.len() <= Self::COUNT_MAX {
+            Ok(Self(minutes))
+        } else {
+            Err("must be at most 5 different numbers from 1 to 20160")
+        }
+    }
+
+    pub fn as_slice(&self) -> &[i32] {
+        &self.0
+    }
+}
+
+/// A day and three hours before.
+impl Default for ReminderMinutes {
+    fn default() -> Self {
+        Self(vec![1440, 180])
+    }
+}
+
 /// An ISO 4217 currency that is used for payments, such as `EUR`.
 #[derive(serde::Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
 #[serde(try_from = "String")]
@@ -120,6 +154,7 @@ pub struct NewVenue {
     pub phone_region: Option<PhoneRegion>,
     pub tags: VenueTags,
     pub place: VenuePlace,
+    pub reminders: ReminderMinutes,
 }
 
 /// The fields that UpdateVenue sets; a field that is `None` does not change.
@@ -141,6 +176,7 @@ pub struct VenueChange {
     pub phone_region: Option<PhoneRegion>,
     pub tags: Option<VenueTags>,
     pub place: Option<VenuePlace>,
+    pub reminders: Option<ReminderMinutes>,
 }
 
 /// The time for taking back a cancellation, a completion or a no-show, if a request for a venue gives none.

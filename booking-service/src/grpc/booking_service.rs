@@ -67,8 +67,12 @@ impl BookingService for Grpc {
     ) -> Result<Response<ConfirmBookingResponse>, Status> {
         let request = request.into_inner();
         let target = change_booking::decode(&request.booking_id, request.etag, request.validate_only)?;
-        let booking =
-            self.bookings.confirm_booking(&target).await.map_err(|error| status::change_booking(&error, &target))?;
+        let confirmed = if request.confirmed_by_guest {
+            self.bookings.confirm_by_guest(&target).await
+        } else {
+            self.bookings.confirm_booking(&target).await
+        };
+        let booking = confirmed.map_err(|error| status::change_booking(&error, &target))?;
         Ok(Response::new(ConfirmBookingResponse { booking: Some(encode::changed(booking, target.validate_only)) }))
     }
 

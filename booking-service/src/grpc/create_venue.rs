@@ -1,11 +1,14 @@
 use std::ops::RangeInclusive;
 
-use teppan_shared::{contract::booking::v1::CreateVenueRequest, status::Violations};
+use teppan_shared::{
+    contract::booking::v1::{CreateVenueRequest, VenueReminders},
+    status::Violations,
+};
 use tonic::Status;
 
 use crate::domain::{
-    Currency, IdempotencyKey, NewVenue, PhoneRegion, TimeZone, UNDO_MINUTES_DEFAULT, VenueName, VenuePlace, VenueTags,
-    range,
+    Currency, IdempotencyKey, NewVenue, PhoneRegion, ReminderMinutes, TimeZone, UNDO_MINUTES_DEFAULT, VenueName,
+    VenuePlace, VenueTags, range,
 };
 
 /// Decodes the request, or returns every violation. The API documents the ranges and defaults.
@@ -19,6 +22,7 @@ pub fn decode(request: CreateVenueRequest) -> Result<NewVenue, Status> {
         violations.check_optional("phone_region", request.phone_region.map(|region| PhoneRegion::parse(&region)));
     let tags = violations.check("tags", VenueTags::parse(&request.tags));
     let place = violations.check("place", VenuePlace::parse(&request.place));
+    let reminders = violations.check("reminders.minutes_before", reminders(request.reminders.as_ref()));
     let mut figure = |field, value: Option<i32>, default: i32, range: RangeInclusive<i32>| {
         let value = value.unwrap_or(default);
         if !range.contains(&value) {
@@ -40,8 +44,17 @@ pub fn decode(request: CreateVenueRequest) -> Result<NewVenue, Status> {
         violations.add("max_party_size", "must not be less than min_party_size");
     }
 
-    let parsed = (key, name, time_zone, currency, phone_region, tags, place);
-    let (Some(key), Some(name), Some(time_zone), Some(currency), Some(phone_region), Some(tags), Some(place)) = parsed
+    let parsed = (key, name, time_zone, currency, phone_region, tags, place, reminders);
+    let (
+        Some(key),
+        Some(name),
+        Some(time_zone),
+        Some(currency),
+        Some(phone_region),
+        Some(tags),
+        Some(place),
+        Some(reminders),
+    ) = parsed
     else {
         return Err(violations.into_status());
     };
@@ -64,5 +77,11 @@ pub fn decode(request: CreateVenueRequest) -> Result<NewVenue, Status> {
         phone_region,
         tags,
         place,
+        reminders,
     })
+}
+
+/// The given times, or the default.
+pub fn reminders(given: Option<&VenueReminders>) -> Result<ReminderMinutes, &'static str> {
+    given.map_or(Ok(ReminderMinutes::default()), |reminders| ReminderMinutes::parse(&reminders.minutes_before))
 }

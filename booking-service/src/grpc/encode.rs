@@ -64,6 +64,7 @@ pub fn booking(open: OpenBooking) -> wire::Booking {
         terms: booking.terms.as_deref().map(Into::into),
         retained_cents: booking.retained_cents.unwrap_or(0),
         refund_percent_max: booking.refund_percent_max,
+        guest_confirmed_at: booking.guest_confirmed_at.map(timestamp),
     }
 }
 
@@ -103,6 +104,7 @@ pub fn venue(venue: Venue) -> wire::Venue {
         phone_region: venue.phone_region,
         tags: venue.tags,
         place: venue.place,
+        reminders: Some(wire::VenueReminders { minutes_before: venue.reminder_minutes }),
         etag: Etag::of(venue.version).to_string(),
         created_at: Some(timestamp(venue.created_at)),
         updated_at: Some(timestamp(venue.updated_at)),

@@ -150,6 +150,11 @@ fn not_allowed(change: BookingChange) -> (&'static str, &'static str) {
             "BOOKING_NOT_CONFIRMABLE",
             "Only a PENDING booking can be confirmed: read the booking and check its status.",
         ),
+        BookingChange::ConfirmByGuest => (
+            "BOOKING_NOT_CONFIRMABLE",
+            "A guest confirms only a CONFIRMED booking that has not ended; a PENDING one \
+             is confirmed by its deposit or by the venue.",
+        ),
         BookingChange::Cancel => (
             "BOOKING_NOT_CANCELLABLE",
             "Only a PENDING or CONFIRMED booking that has not started (for the venue: not ended) can be cancelled: \

@@ -7,7 +7,7 @@ use teppan_shared::{
 };
 use tonic::Status;
 
-use super::update_mask;
+use super::{create_venue, update_mask};
 use crate::domain::{
     Currency, Etag, PhoneRegion, TimeZone, VenueChange, VenueId, VenueName, VenuePlace, VenueTags, range,
 };
@@ -68,6 +68,10 @@ fn set(path: &str, venue: &Venue, change: &mut VenueChange, violations: &mut Vio
         "phone_region" => change.phone_region = violations.check(&field, PhoneRegion::parse(&venue.phone_region)),
         "tags" => change.tags = violations.check(&field, VenueTags::parse(&venue.tags)),
         "place" => change.place = violations.check(&field, VenuePlace::parse(&venue.place)),
+        "reminders" => {
+            let reminders = create_venue::reminders(venue.reminders.as_ref());
+            change.reminders = violations.check(&format!("{field}.minutes_before"), reminders);
+        }
         _ => return false,
     }
     true

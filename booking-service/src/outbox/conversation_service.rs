@@ -9,6 +9,7 @@ use teppan_shared::{
     error_chain::error_chain,
     identity::OutgoingToken,
     outbox::{Delivery, Destination, Message, Undelivered},
+    postgres::Database,
     status, telemetry,
     tls::{self, ClientTls},
     wire::timestamp,
@@ -19,10 +20,10 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use super::consents;
+use super::{booking_now::BookingNow, consents};
 use crate::{
     customers::event::{CONSENT_CHANGED, ERASED, MERGED},
-    domain::FollowUpStep,
+    domain::{BookingStatus, FollowUpStep},
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -49,6 +50,7 @@ pub struct ConversationService {
     follow_ups: FollowUpServiceClient<Channel>,
     token: Option<OutgoingToken>,
     timeout: Duration,
+    database: Database,
 }
 
 impl ConversationService {
@@ -58,11 +60,12 @@ impl ConversationService {
         tls: Option<Arc<ClientTls>>,
         token: Option<OutgoingToken>,
         delivery_timeout: Duration,
+        database: Database,
     ) -> Self {
         let channel = connect(url, tls);
         let timeout = delivery_timeout + TIMEOUT_MARGIN;
         let conversations = ConversationServiceClient::new(channel.clone());
-        Self { conversations, follow_ups: FollowUpServiceClient::new(channel), token, timeout }
+        Self { conversations, follow_ups: FollowUpServiceClient::new(channel), token, timeout, database }
     }
 
     fn request<T>(&self, message: T) -> Request<T> {
@@ -134,6 +137,46 @@ pub fn connect(url: http::Uri, tls: Option<Arc<ClientTls>>) -> Channel {
     }
 }
 
+impl ConversationService {
+    /// The request that schedules what follows from an event, with the reminders of the booking as it is now; `None` if
+    /// nothing does any more.
+    async fn schedule(
+        &self,
+        message: &Message,
+        step: FollowUpStep,
+    ) -> Result<Option<ScheduleFollowUpRequest>, Undelivered> {
+        let now = BookingNow::read(&self.database, &message.aggregate_id).await.map_err(|error| {
+            tracing::warn!(event = %message.event_id, error = error_chain(&error), "a booking could not be read");
+            Undelivered::Postponed("DATABASE_UNAVAILABLE".to_owned(), REMAINING_PAUSE)
+        })?;
+        let reminders = now.as_ref().map(BookingNow::reminders);
+        let (conversation_id, customer_id, ends_at, time_zone, move_existing) = match (step, now) {
+            (FollowUpStep::Schedule { conversation_id, customer_id, ends_at, time_zone, move_existing }, _) => {
+                (conversation_id, customer_id, ends_at, time_zone, move_existing)
+            }
+            (FollowUpStep::Follow { conversation_id, move_existing }, Some(now))
+                if now.status == BookingStatus::Confirmed =>
+            {
+                (conversation_id, now.customer_id.to_string(), now.ends_at, now.time_zone, move_existing)
+            }
+            // It has ended since: the event of its end follows, or its follow-up stays.
+            _ => return Ok(None),
+        };
+        Ok(Some(ScheduleFollowUpRequest {
+            idempotency_key: message.event_id.to_string(),
+            conversation_id,
+            trigger: FollowUpTrigger::PostEvent.into(),
+            subject: subject(message),
+            event_ends_at: Some(timestamp(ends_at)),
+            time_zone,
+            move_existing,
+            customer_id,
+            reminders,
+            ..Default::default()
+        }))
+    }
+}
+
 impl Destination for ConversationService {
     const NAME: &'static str = CONVERSATION_SERVICE;
     const WORKER: &'static str = "relay-to-conversation-service";
@@ -151,27 +194,21 @@ impl Destination for ConversationService {
             }
             _ => {}
         }
-        let mut client = self.follow_ups.clone();
-        let answer = match FollowUpStep::after(&message.event_type, &message.data) {
+        let step = match FollowUpStep::after(&message.event_type, &message.data) {
             Err(error) => return unreadable(message, &error),
             Ok(None) => return Delivery::Decided(Ok(())),
-            Ok(Some(FollowUpStep::Schedule { conversation_id, customer_id, ends_at, time_zone, move_existing })) => {
-                let request = ScheduleFollowUpRequest {
-                    idempotency_key: message.event_id.to_string(),
-                    conversation_id,
-                    trigger: FollowUpTrigger::PostEvent.into(),
-                    subject: subject(message),
-                    event_ends_at: Some(timestamp(ends_at)),
-                    time_zone,
-                    move_existing,
-                    customer_id,
-                    ..Default::default()
-                };
-                client.schedule_follow_up(self.request(request)).await.map(|_| ())
-            }
-            Ok(Some(FollowUpStep::Cancel { conversation_id })) => {
+            Ok(Some(step)) => step,
+        };
+        let mut client = self.follow_ups.clone();
+        let answer = match step {
+            FollowUpStep::Cancel { conversation_id } => {
                 client.cancel_follow_up(self.request(cancel(message, conversation_id))).await.map(|_| ())
             }
+            step => match self.schedule(message, step).await {
+                Ok(None) => return Delivery::Decided(Ok(())),
+                Ok(Some(request)) => client.schedule_follow_up(self.request(request)).await.map(|_| ()),
+                Err(undelivered) => return Delivery::Decided(Err(undelivered)),
+            },
         };
         Delivery::Tried(answer.map_err(|status| undelivered(&status)))
     }

@@ -1,6 +1,7 @@
 //! The destinations, dead letters and backlog of this service's outbox.
 
 pub mod backlog;
+mod booking_now;
 pub mod command;
 mod consents;
 pub mod conversation_service;

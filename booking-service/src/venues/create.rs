@@ -1,7 +1,7 @@
 use teppan_shared::{fingerprint::optional, postgres::DatabaseError, sealing::Hashes, time_zone::Rules};
 
 use crate::{
-    domain::{NewVenue, PhoneRegion, UNDO_MINUTES_DEFAULT, VenueId},
+    domain::{NewVenue, PhoneRegion, ReminderMinutes, UNDO_MINUTES_DEFAULT, VenueId},
     venues::Venues,
     venues::get::Venue,
 };
@@ -66,6 +66,7 @@ impl Venues {
         .map(i32::to_be_bytes);
         // Requests without the field have the fingerprint that replicas of 0.1.0 compute.
         let undo_minutes = (new.undo_minutes != UNDO_MINUTES_DEFAULT).then(|| new.undo_minutes.to_be_bytes());
+        let minutes: Vec<u8> = new.reminders.as_slice().iter().flat_map(|minutes| minutes.to_be_bytes()).collect();
         let phone_region = optional(new.phone_region.map(|region| region.to_string()));
         let fields = [
             b"CreateVenue".as_slice(),
@@ -84,7 +85,9 @@ impl Venues {
         let place = Some(new.place.as_str()).filter(|place| !place.is_empty());
         let place = place.iter().flat_map(|place| [b"place".as_slice(), place.as_bytes()]);
         let undo_minutes = undo_minutes.iter().flat_map(|minutes| [b"undo".as_slice(), minutes]);
-        self.fingerprint.hash(fields.into_iter().chain(tags).chain(place).chain(undo_minutes))
+        let reminders = [b"reminders".as_slice(), &minutes].into_iter();
+        let reminders = reminders.filter(|_| new.reminders != ReminderMinutes::default());
+        self.fingerprint.hash(fields.into_iter().chain(tags).chain(place).chain(undo_minutes).chain(reminders))
     }
 
     /// The phone region of a new venue: the given one, that of its time zone, or the service's default.
@@ -132,6 +135,7 @@ impl Venues {
                     new.tags.as_slice(),
                     new.place.as_str(),
                     new.undo_minutes,
+                    new.reminders.as_slice(),
                 )
             })
             .await?;
@@ -153,6 +157,7 @@ impl Venues {
             phone_region: row.phone_region,
             tags: row.tags,
             place: row.place,
+            reminder_minutes: row.reminder_minutes,
             version: row.version,
             created_at: row.created_at,
             updated_at: row.updated_at,

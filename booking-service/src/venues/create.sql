@@ -11,9 +11,9 @@ created AS (
         venue_id, name, time_zone, utc_offset_seconds, clock_changes_at, next_utc_offset_seconds, time_zone_rules,
         time_zone_rules_newest, currency, min_party_size, max_party_size, notice_minutes, horizon_days,
         hold_minutes, deposit_percent, full_refund_hours, late_refund_percent, waitlist_hold_minutes,
-        phone_region, created_at, updated_at, tags, place, undo_minutes)
+        phone_region, created_at, updated_at, tags, place, undo_minutes, reminder_minutes)
     SELECT $3::uuid, $4, $5, $18, $19, $20, $21, $21, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $17, $16::timestamptz, $16,
-        $22, $23, $24
+        $22, $23, $24, $25
     WHERE NOT EXISTS (SELECT FROM prior)
     RETURNING venues.*
 ),
@@ -34,5 +34,6 @@ SELECT
     deposit_percent AS "deposit_percent!", full_refund_hours AS "full_refund_hours!",
     late_refund_percent AS "late_refund_percent!", waitlist_hold_minutes AS "waitlist_hold_minutes!",
     phone_region AS "phone_region!", tags AS "tags!", place AS "place!", undo_minutes AS "undo_minutes!",
+    reminder_minutes AS "reminder_minutes!",
     version AS "version!", created_at AS "created_at!", updated_at AS "updated_at!"
 FROM reply

@@ -30,6 +30,8 @@ pub struct Venue {
     pub phone_region: String,
     pub tags: Vec<String>,
     pub place: String,
+    /// How long before a booking its guest is reminded, the longest first.
+    pub reminder_minutes: Vec<i32>,
     pub version: i64,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -91,6 +93,7 @@ pub async fn read_venue(database: &Database, venue_id: VenueId) -> Result<VenueW
         phone_region: row.phone_region,
         tags: row.tags,
         place: row.place,
+        reminder_minutes: row.reminder_minutes,
         version: row.version,
         created_at: row.created_at,
         updated_at: row.updated_at,

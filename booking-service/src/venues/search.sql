@@ -28,7 +28,8 @@ SELECT
     full_refund_hours AS "full_refund_hours!", late_refund_percent AS "late_refund_percent!",
     waitlist_hold_minutes AS "waitlist_hold_minutes!", undo_minutes AS "undo_minutes!",
     phone_region AS "phone_region!", tags AS "tags!",
-    place AS "place!", version AS "version!", created_at AS "created_at!", updated_at AS "updated_at!"
+    place AS "place!", reminder_minutes AS "reminder_minutes!",
+    version AS "version!", created_at AS "created_at!", updated_at AS "updated_at!"
 FROM found
 WHERE (created_at, venue_id) > ($1, $2)
   AND ($4::text IS NULL OR name = $4)

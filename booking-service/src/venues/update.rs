@@ -7,7 +7,7 @@ use teppan_shared::{
 use uuid::Uuid;
 
 use crate::{
-    domain::{Currency, TimeZone, VenueChange, VenueId, VenueName, VenuePlace, VenueTags},
+    domain::{Currency, ReminderMinutes, TimeZone, VenueChange, VenueId, VenueName, VenuePlace, VenueTags},
     slots::lay_out::LayoutRow,
     venues::Venues,
     venues::get::Venue,
@@ -105,6 +105,7 @@ impl Venues {
                     change.tags.as_ref().map(VenueTags::as_slice),
                     change.place.as_ref().map(VenuePlace::as_str),
                     change.undo_minutes,
+                    change.reminders.as_ref().map(ReminderMinutes::as_slice),
                 )
             })
             .await
@@ -146,6 +147,7 @@ struct VenueRow {
     phone_region: String,
     tags: Vec<String>,
     place: String,
+    reminder_minutes: Vec<i32>,
     version: i64,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -194,6 +196,7 @@ impl VenueRow {
             phone_region: self.phone_region,
             tags: self.tags,
             place: self.place,
+            reminder_minutes: self.reminder_minutes,
             version: self.version,
             created_at: self.created_at,
             updated_at: self.updated_at,

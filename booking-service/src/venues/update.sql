@@ -25,7 +25,8 @@ WITH target AS MATERIALIZED (
         COALESCE($16::text, v.phone_region) AS phone_region,
         COALESCE($21::text[], v.tags) AS tags,
         COALESCE($22::text, v.place) AS place,
-        COALESCE($23::integer, v.undo_minutes) AS undo_minutes
+        COALESCE($23::integer, v.undo_minutes) AS undo_minutes,
+        COALESCE($24::integer[], v.reminder_minutes) AS reminder_minutes
     FROM venues v
     WHERE v.venue_id = $1
 ),
@@ -33,10 +34,10 @@ verdict AS MATERIALIZED (
     SELECT
         CASE WHEN (v.name, v.time_zone, v.currency, v.min_party_size, v.max_party_size, v.notice_minutes, v.horizon_days,
                    v.hold_minutes, v.deposit_percent, v.full_refund_hours, v.late_refund_percent, v.waitlist_hold_minutes,
-                   v.phone_region, v.tags, v.place, v.undo_minutes)
+                   v.phone_region, v.tags, v.place, v.undo_minutes, v.reminder_minutes)
                   = (t.name, t.time_zone, t.currency, t.min_party_size, t.max_party_size, t.notice_minutes, t.horizon_days,
                      t.hold_minutes, t.deposit_percent, t.full_refund_hours, t.late_refund_percent, t.waitlist_hold_minutes,
-                     t.phone_region, t.tags, t.place, t.undo_minutes)
+                     t.phone_region, t.tags, t.place, t.undo_minutes, t.reminder_minutes)
              THEN 'unchanged'
              WHEN $2::bigint <> v.version THEN 'stale'
              WHEN v.laid_out_until IS NOT NULL AND (v.time_zone, v.currency) <> (t.time_zone, t.currency) THEN 'has_slots'
@@ -71,6 +72,7 @@ updated AS (                       -- the gate: the update sees the latest commi
         tags = t.tags,
         place = t.place,
         undo_minutes = t.undo_minutes,
+        reminder_minutes = t.reminder_minutes,
         version = v.version + 1,
         updated_at = GREATEST(v.updated_at, $15::timestamptz)
     FROM target t, verdict
@@ -105,7 +107,8 @@ SELECT
     venue.hold_minutes AS "hold_minutes!", venue.deposit_percent AS "deposit_percent!",
     venue.full_refund_hours AS "full_refund_hours!", venue.late_refund_percent AS "late_refund_percent!",
     venue.waitlist_hold_minutes AS "waitlist_hold_minutes!", venue.phone_region AS "phone_region!", venue.tags AS "tags!",
-    venue.place AS "place!", venue.undo_minutes AS "undo_minutes!", venue.version AS "version!",
+    venue.place AS "place!", venue.undo_minutes AS "undo_minutes!",
+    venue.reminder_minutes AS "reminder_minutes!", venue.version AS "version!",
     venue.created_at AS "created_at!", venue.updated_at AS "updated_at!",
     venue.laid_out_until AS "laid_out_until?", w.periods AS "periods?", w.exceptions AS "exceptions?",
     w.special_days AS "special_days?",

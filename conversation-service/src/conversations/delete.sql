@@ -30,7 +30,7 @@ follow_up AS (
         SELECT follow_up_id
         FROM follow_ups
         -- by the index follow_ups_list_by_conversation
-        WHERE conversation_id = $1 AND trigger IN ('POST_EVENT', 'REENGAGEMENT', 'EMOTION_BASED', 'CUSTOM')
+        WHERE conversation_id = $1 AND trigger IN ('POST_EVENT', 'REENGAGEMENT', 'EMOTION_BASED', 'CUSTOM', 'REMINDER')
           AND EXISTS (SELECT FROM chosen)
         ORDER BY follow_up_id
         FOR UPDATE))

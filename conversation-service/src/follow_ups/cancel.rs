@@ -46,7 +46,8 @@ pub enum CancelFollowUpError {
 }
 
 impl FollowUps {
-    /// Cancels a follow-up that is not finished, in one round trip.
+    /// Cancels a follow-up that is not finished, in one round trip; one after an event with the reminders of its
+    /// subject.
     ///
     /// With an idempotency key, a repeated call returns the result of the first one, even if another follow-up was
     /// scheduled in between. Without a key, a call for a cancelled follow-up counts as a repetition of the call that
@@ -75,7 +76,7 @@ impl FollowUps {
             match (answer.answer.as_str(), which) {
                 ("done" | "replayed", _) => {
                     let cancels = answer.answer == "done" && answer.outcome.as_deref() == Some("CANCELLED");
-                    self.metrics.changed(FollowUpChange::Cancelled, u64::from(cancels));
+                    self.metrics.changed(FollowUpChange::Cancelled, u64::from(cancels) + answer.reminders());
                     return self.cancelled(answer, key.is_some());
                 }
                 ("finished", _) => {

@@ -15,7 +15,8 @@
 --              it: run again.
 -- In the snapshot of a refusal the key does not exist yet, so no concurrent duplicate caused it. If a concurrent
 -- duplicate commits first, the last step fails on idempotency_keys_pkey. Then nothing was written, and the next run
--- replays. Order of locks: the follow-up, then the key.
+-- replays. Order of locks: the follow-up, the reminders, then the key. With a follow-up POST_EVENT the reminders of its
+-- subject are cancelled, also when the follow-up itself is finished or was never scheduled.
 WITH prior AS MATERIALIZED (       -- has this key been used? Without a key: no
     SELECT fingerprint, follow_up_id, outcome
     FROM idempotency_keys
@@ -60,11 +61,27 @@ done AS (
     LEFT JOIN found ON true
     WHERE $3::uuid IS NULL AND found.follow_up_id IS NULL AND NOT EXISTS (SELECT FROM prior)
 ),
+reminder AS MATERIALIZED (         -- locked in one order
+    SELECT follow_up_id
+    FROM follow_ups
+    WHERE conversation_id = $4 AND trigger = 'REMINDER' AND starts_with(subject, $6 || ':') AND finished_at IS NULL
+      AND $5 = 'POST_EVENT' AND EXISTS (SELECT FROM done)
+    ORDER BY follow_up_id
+    FOR NO KEY UPDATE
+),
+dropped AS (
+    UPDATE follow_ups AS f
+    SET status = 'CANCELLED', cancellation_reason = 'REQUESTED', finished_at = $7, next_attempt_at = NULL,
+        lease_expires_at = NULL, claim_token = NULL, claim_key = NULL, claimant = NULL,
+        updated_at = GREATEST(f.updated_at, $7)
+    WHERE f.follow_up_id = ANY (ARRAY(SELECT follow_up_id FROM reminder))
+    RETURNING 1
+),
 claim AS (                         -- no ON CONFLICT: losing to a concurrent duplicate must undo the step above
     INSERT INTO idempotency_keys (method, key, fingerprint, follow_up_id, outcome, created_at)
     SELECT 'CancelFollowUp', $1::text, $2, follow_up_id, outcome, $7
     FROM done
-    WHERE $1 IS NOT NULL
+    WHERE $1 IS NOT NULL AND (SELECT count(*) FROM reminder) >= 0
 ),
 reply AS (
     SELECT done.*, 'done' AS answer, NULL::bytea AS fingerprint FROM done
@@ -78,6 +95,7 @@ reply AS (
     WHERE NOT EXISTS (SELECT FROM done)
 )
 SELECT COALESCE(answer, 'not_found') AS "answer!", fingerprint AS "fingerprint?", outcome AS "outcome?: _",
-       CASE WHEN follow_up_id IS NOT NULL THEN reply END AS "follow_up?: _"
+       CASE WHEN follow_up_id IS NOT NULL THEN reply END AS "follow_up?: _",
+       (SELECT count(*) FROM dropped) AS "reminders!"
 FROM (SELECT) AS always
 LEFT JOIN reply ON true

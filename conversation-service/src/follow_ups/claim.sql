@@ -34,6 +34,7 @@ due AS MATERIALIZED (                  -- locked
                octet_length(content_sealed) + COALESCE(octet_length(metadata_sealed), 0) AS bytes
         FROM follow_ups
         WHERE status = 'PENDING' AND ready_at IS NOT NULL AND channel = c.channel AND next_attempt_at <= $1
+          AND (expires_at IS NULL OR expires_at > $1) -- a reminder only before its event
         ORDER BY next_attempt_at
         LIMIT $9
         FOR UPDATE SKIP LOCKED
@@ -117,6 +118,7 @@ SELECT
              SELECT
              FROM follow_ups
              WHERE status = 'PENDING' AND ready_at IS NOT NULL AND channel = ANY ($3) AND next_attempt_at <= $1
+               AND (expires_at IS NULL OR expires_at > $1)
          ) THEN 'again'
          ELSE 'none'
     END AS "outcome!",

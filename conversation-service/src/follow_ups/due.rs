@@ -1,6 +1,6 @@
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 
-use super::{CustomerId, FollowUpPurpose, FollowUpTrigger, SendingHours, Subject};
+use super::{CustomerId, FollowUpPurpose, FollowUpTrigger, Reminders, SendingHours, Subject};
 use crate::domain::{Channel, Content, ConversationId, IdempotencyKey, Metadata, TimeZone, UserId};
 
 /// The first second of the year 9998. Sending hours could move a later time beyond the year 9999, which is the end of
@@ -25,6 +25,8 @@ pub struct NewFollowUp {
     pub purpose: FollowUpPurpose,
     /// Whether an existing follow-up is moved. Otherwise it is not changed.
     pub move_existing: bool,
+    /// The reminders of the subject; `None`: those that exist stay, unless the follow-up is moved.
+    pub reminders: Option<Reminders>,
 }
 
 /// The natural key of a follow-up: at most one that is not finished exists for it.

@@ -27,6 +27,8 @@ pub enum FollowUpTrigger {
     Reengagement,
     EmotionBased,
     Custom,
+    /// Before an event; several for one subject.
+    Reminder,
 }
 
 /// The state of a follow-up.
@@ -71,8 +73,29 @@ impl Subject {
         }
     }
 
+    /// Like [`Subject::parse`], or the subject of a reminder, such as `booking:<UUID>:1440`.
+    pub fn parse_any(raw: String) -> Result<Self, &'static str> {
+        match Self::split_minutes(&raw) {
+            Some((event, _)) if event.contains(':') => Self::parse(event.to_owned()).map(|_| Self(raw)),
+            _ => Self::parse(raw),
+        }
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Of a reminder, how long before its event it is sent, in minutes; otherwise 0.
+    pub fn minutes_before(&self) -> i32 {
+        Self::split_minutes(&self.0).map_or(0, |(_, minutes)| minutes)
+    }
+
+    /// The subject of the event, and the minutes. A UUID has no form in which it could be taken for minutes.
+    fn split_minutes(raw: &str) -> Option<(&str, i32)> {
+        let (event, minutes) = raw.rsplit_once(':')?;
+        let is_number =
+            !minutes.starts_with('0') && minutes.len() <= 5 && minutes.bytes().all(|it| it.is_ascii_digit());
+        if is_number { Some((event, minutes.parse().ok()?)) } else { None }
     }
 }
 
@@ -148,6 +171,10 @@ pub struct FollowUpRow {
     pub purpose: FollowUpPurpose,
     /// Set exactly when it was cancelled.
     pub cancellation_reason: Option<CancellationReason>,
+    /// Of a reminder, the start of its event: it is not sent any more.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Of a reminder, the version of its event by which it was last scheduled.
+    pub revision: Option<i64>,
 }
 
 /// A follow-up with opened text and metadata.
@@ -237,6 +264,16 @@ mod tests {
             ["Booking", "_a", "p4930123456", "ada@example.org", "booking:7", ":", "booking:", &upper, &"x".repeat(41)]
         {
             assert!(Subject::parse(bad.to_owned()).is_err(), "{bad:?}");
+            assert!(Subject::parse_any(bad.to_owned()).is_err(), "{bad:?}");
+        }
+        let reminder = Subject::parse_any(format!("booking:{id}:1440")).expect("a subject");
+        assert_eq!((reminder.minutes_before(), reminder.as_str().len()), (1440, 49));
+        assert!(Subject::parse(reminder.as_str().to_owned()).is_err(), "reminders are not scheduled by their subject");
+        assert_eq!(Subject::parse(format!("booking:{id}")).expect("a subject").minutes_before(), 0);
+        for bad in
+            [&format!("booking:{id}:0"), &format!("booking:{id}:015"), &"booking:7:15".to_owned(), &":15".to_owned()]
+        {
+            assert!(Subject::parse_any(bad.clone()).is_err(), "{bad:?}");
         }
     }
 }

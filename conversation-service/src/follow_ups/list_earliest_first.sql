@@ -2,7 +2,7 @@
 -- bytes together.
 --
 -- There is an index for each kind of filter: conversation $3, subject $4, or neither. In each, the rows of one trigger
--- and status are adjacent, so the page is among the first rows of each wanted pair (at most 24 pairs). A conversation
+-- and status are adjacent, so the page is among the first rows of each wanted pair (at most 30 pairs). A conversation
 -- has few follow-ups, so an additional subject is only a filter. Only one branch of the union reads rows; the
 -- conditions of the others on $3 and $4 are false.
 SELECT page AS "follow_up!: FollowUpRow"

@@ -16,6 +16,7 @@ mod purpose;
 mod ready;
 mod record_consent;
 mod reengage;
+mod reminders;
 mod schedule;
 mod sending_hours;
 mod template_file;
@@ -47,6 +48,7 @@ pub use self::{
     purpose::{Consent, ConsentVersion, CustomerId, FollowUpPurpose},
     record_consent::ConsentRecorded,
     reengage::Reengagement,
+    reminders::{MinutesBefore, Reminders, Revision},
     schedule::{ScheduleFollowUpError, ScheduleOutcome, Scheduled},
     sending_hours::{ClosedZones, ClosedZonesCache, SendingHours},
     template_file::TemplateFile,

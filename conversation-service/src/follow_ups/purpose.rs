@@ -28,7 +28,7 @@ impl FollowUpTrigger {
     /// The purpose when the call that schedules the follow-up gives none.
     pub fn purpose(self) -> FollowUpPurpose {
         match self {
-            Self::PostEvent | Self::EmotionBased | Self::Custom => FollowUpPurpose::Transactional,
+            Self::PostEvent | Self::EmotionBased | Self::Custom | Self::Reminder => FollowUpPurpose::Transactional,
             Self::Reengagement => FollowUpPurpose::Marketing,
         }
     }

@@ -77,7 +77,8 @@ impl FollowUps {
         }
         let metadata =
             open_metadata(&self.ring, due.follow_up_id, &due.conversation_id, due.metadata_sealed.as_deref())?;
-        let values = metadata.map(Metadata::texts).unwrap_or_default();
+        let mut values = metadata.map(Metadata::texts).unwrap_or_default();
+        values.extend(due.event_values());
         let content = templates.render(due.trigger, Mood::of(due.recent_mean), &values);
         // Only a custom follow-up has no template, and a constraint requires it to have a text.
         let content = content.ok_or(Corrupted::Column("follow_ups.content_sealed"))?;
@@ -121,6 +122,8 @@ struct Due {
     channel: String,
     has_content: bool,
     metadata_sealed: Option<Vec<u8>>,
+    /// Of a reminder, the start of its event.
+    expires_at: Option<DateTime<Utc>>,
     message_id: MessageId,
     due_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -142,6 +145,15 @@ enum Decision {
 }
 
 impl Due {
+    /// The date and time of a reminder's event in its time zone, for the placeholders of its text.
+    fn event_values(&self) -> Vec<(String, String)> {
+        let (Some(at), Ok(zone)) = (self.expires_at, TimeZone::parse(&self.time_zone)) else { return Vec::new() };
+        let local = at.with_timezone(&zone);
+        [("event_date", "%F"), ("event_time", "%H:%M")]
+            .map(|(name, format)| (name.to_owned(), local.format(format).to_string()))
+            .to_vec()
+    }
+
     /// A re-engagement is cancelled if its user came back, and anything that the customer's consents do not allow. Nothing
     /// is sent while a person holds the conversation, and
     /// nothing outside sending hours.
@@ -223,6 +235,7 @@ mod tests {
             channel: String::new(),
             has_content: true,
             metadata_sealed: None,
+            expires_at: None,
             message_id: MessageId::generate(),
             due_at: DateTime::UNIX_EPOCH,
             updated_at: DateTime::UNIX_EPOCH,

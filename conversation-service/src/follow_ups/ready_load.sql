@@ -8,6 +8,7 @@ SELECT
     COALESCE(NULLIF(d.channel, ''), c.channel, '') AS "channel!",
     d.content_sealed IS NOT NULL AS "has_content!",
     d.metadata_sealed AS "metadata_sealed?",
+    d.expires_at AS "expires_at?",
     d.message_id AS "message_id!: _",
     d.next_attempt_at AS "due_at!",
     d.updated_at AS "updated_at!",
@@ -18,7 +19,7 @@ SELECT
 FROM (
     SELECT *
     FROM follow_ups
-    WHERE status = 'PENDING' AND ready_at IS NULL AND next_attempt_at <= $1
+    WHERE status = 'PENDING' AND ready_at IS NULL AND next_attempt_at <= $1 AND (expires_at IS NULL OR expires_at > $1)
     ORDER BY next_attempt_at
     LIMIT 128
 ) AS d

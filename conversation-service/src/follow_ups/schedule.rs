@@ -93,7 +93,7 @@ impl FollowUps {
                 ("done", _) => {
                     self.events.pending.nudge();
                     let created = answer.outcome == Some(ScheduleOutcome::Created);
-                    self.metrics.changed(FollowUpChange::Scheduled, u64::from(created));
+                    self.metrics.changed(FollowUpChange::Scheduled, u64::from(created) + answer.reminders());
                     if draft.due_at <= draft.now {
                         self.due.nudge();
                     }
@@ -129,13 +129,31 @@ impl FollowUps {
             due_at: new.due.time(self.scheduling.after_event, &self.scheduling.sending_hours, new.time_zone),
             message_id: message_id.0,
             event_id: Uuid::now_v7(),
+            reminders: self.draft_reminders(new, now),
             traceparent: telemetry::current_traceparent(),
             now,
         }
     }
 
-    /// The request without its key, as a keyed hash. It contains the requested time and not the time within sending
-    /// hours, because settings may change between a call and its repetition.
+    /// Their ids are new; those of existing reminders stay.
+    fn draft_reminders(&self, new: &NewFollowUp, now: DateTime<Utc>) -> DraftReminders {
+        let mut draft = DraftReminders::default();
+        let Some(reminders) = &new.reminders else { return draft };
+        draft.revision = Some(reminders.revision.get());
+        draft.expires_at = Some(reminders.event_starts_at);
+        for reminder in reminders.list(now, &self.scheduling.sending_hours, new.time_zone) {
+            draft.minutes_before.push(reminder.minutes_before);
+            draft.due_at.push(reminder.due_at);
+            draft.are_late.push(reminder.is_late);
+            draft.ids.push(FollowUpId::generate().0);
+            draft.message_ids.push(MessageId::generate().0);
+        }
+        draft
+    }
+
+    /// The request without its key, as a keyed hash. Without reminders: they are a target state with a revision of its
+    /// own, and a version that does not know them may have answered the call before. It contains the requested time
+    /// and not the time within sending hours, because settings may change between a call and its repetition.
     fn schedule_fingerprint(&self, new: &NewFollowUp) -> Hashes {
         let fields = [
             b"ScheduleFollowUp".to_vec(),
@@ -187,6 +205,13 @@ impl FollowUps {
                 draft.user.as_ref().map(|user| user.sealed.as_slice()),
                 new.customer_id.map(|id| id.0),
                 new.purpose.as_ref(),
+                draft.reminders.revision,
+                &draft.reminders.minutes_before,
+                &draft.reminders.due_at,
+                &draft.reminders.are_late,
+                &draft.reminders.ids,
+                &draft.reminders.message_ids,
+                draft.reminders.expires_at,
             )
         };
         self.database.fetch_one(write).await
@@ -202,6 +227,19 @@ struct Draft {
     due_at: DateTime<Utc>,
     message_id: Uuid,
     event_id: Uuid,
+    reminders: DraftReminders,
     traceparent: Option<String>,
     now: DateTime<Utc>,
+}
+
+/// The reminders of the request, as columns. Without a revision the request has none.
+#[derive(Default)]
+struct DraftReminders {
+    revision: Option<i64>,
+    expires_at: Option<DateTime<Utc>>,
+    minutes_before: Vec<i32>,
+    due_at: Vec<DateTime<Utc>>,
+    are_late: Vec<bool>,
+    ids: Vec<Uuid>,
+    message_ids: Vec<Uuid>,
 }

@@ -7,9 +7,7 @@ use std::{
     time::SystemTime,
 };
 
-use super::Templates;
-
-const BUILT_IN: &str = include_str!("../../templates/follow_ups.toml");
+use super::{Templates, templates::BUILT_IN};
 
 /// The templates in use. Clones share them.
 #[derive(Debug, Clone)]

@@ -29,11 +29,16 @@ impl Mood {
 }
 
 /// The triggers with templates, and their names in the file. A custom follow-up has its own text.
-const TRIGGER_NAMES: [(FollowUpTrigger, &str); 3] = [
+const TRIGGER_NAMES: [(FollowUpTrigger, &str); 4] = [
     (FollowUpTrigger::PostEvent, "post_event"),
     (FollowUpTrigger::Reengagement, "reengagement"),
     (FollowUpTrigger::EmotionBased, "emotion_based"),
+    (FollowUpTrigger::Reminder, REMINDER),
 ];
+
+/// Files of version 0.1.0 have no texts of reminders: those that are built in are used.
+const REMINDER: &str = "reminder";
+pub const BUILT_IN: &str = include_str!("../../templates/follow_ups.toml");
 
 /// The wordings for each trigger and mood, in order of preference. The first one whose placeholders all have a value is
 /// used. The last one has no placeholders.
@@ -47,10 +52,12 @@ impl Templates {
     /// All faults, with the names of the entries.
     pub fn parse(text: &str) -> Result<Self, Vec<String>> {
         let table: Table = text.parse().map_err(|error: toml::de::Error| vec![not_toml(text, &error)])?;
+        let built_in = if table.contains_key(REMINDER) { Table::new() } else { BUILT_IN.parse().unwrap_or_default() };
         let mut faults = unknown_entries(&table);
         let mut read = Vec::new();
         for (trigger, name) in TRIGGER_NAMES {
-            let moods = table.get(name).and_then(Value::as_table);
+            let moods =
+                table.get(name).or_else(|| built_in.get(name).filter(|_| name == REMINDER)).and_then(Value::as_table);
             for mood in Mood::VARIANTS {
                 match parse_wordings(moods.and_then(|moods| moods.get(mood.as_ref()))) {
                     Ok(wordings) => read.push((trigger, *mood, wordings)),
@@ -87,7 +94,7 @@ fn unknown_entries(table: &Table) -> Vec<String> {
     let mut faults = Vec::new();
     for (name, moods) in table {
         if !TRIGGER_NAMES.iter().any(|(_, known)| known == name) {
-            faults.push("has an entry that is none of post_event, reengagement and emotion_based".to_owned());
+            faults.push("has an entry that is none of post_event, reengagement, emotion_based and reminder".to_owned());
             continue;
         }
         let known = |mood: &&String| Mood::VARIANTS.iter().any(|known| known.as_ref() == *mood);
@@ -148,7 +155,7 @@ impl Wording {
 mod tests {
     use super::*;
 
-    const DEFAULT: &str = include_str!("../../templates/follow_ups.toml");
+    const DEFAULT: &str = BUILT_IN;
 
     fn values(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -192,6 +199,18 @@ mod tests {
         assert_eq!(word(&[("a", "{{b}}"), ("b", "2")]), "{{b}} and 2.", "placeholders in values are not replaced");
         assert_eq!(word(&[("b", "2")]), "Only 2.");
         assert!(!word(&[("a", "1")]).contains('1'));
+    }
+
+    #[test]
+    fn a_file_without_texts_of_reminders_uses_those_that_are_built_in() {
+        let (older, _) = DEFAULT.split_once("[reminder]").expect("the last section");
+        let text = |templates: &Templates| {
+            let values = values(&[("event_date", "2026-12-05"), ("event_time", "18:00")]);
+            templates.render(FollowUpTrigger::Reminder, Mood::Neutral, &values).expect("a text").into_string()
+        };
+        let built_in = text(&Templates::parse(older).expect("it is sound"));
+        assert_eq!(built_in, text(&Templates::parse(DEFAULT).expect("it is sound")));
+        assert!(built_in.contains("18:00"), "{built_in}");
     }
 
     #[test]

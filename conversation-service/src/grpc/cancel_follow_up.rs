@@ -36,7 +36,7 @@ pub fn decode(request: CancelFollowUpRequest) -> Result<(Option<IdempotencyKey>,
 fn decode_key(key: WireKey, violations: &mut Violations) -> Option<FollowUpKey> {
     let conversation_id = violations.check("key.conversation_id", ConversationId::parse(key.conversation_id));
     let trigger = violations.check("key.trigger", FollowUpTrigger::required(key.trigger));
-    let subject = violations.check("key.subject", Subject::parse(key.subject));
+    let subject = violations.check("key.subject", Subject::parse_any(key.subject));
     Some(FollowUpKey { conversation_id: conversation_id?, trigger: trigger?, subject: subject? })
 }
 

@@ -106,6 +106,7 @@ pub fn emotion_statistics(statistics: EmotionStatistics) -> wire::EmotionStatist
 pub fn follow_up(follow_up: FollowUp) -> wire::FollowUp {
     let FollowUp { row, content, metadata } = follow_up;
     let completed = row.status == FollowUpStatus::Completed;
+    let minutes_before = row.subject.minutes_before();
     wire::FollowUp {
         follow_up_id: row.follow_up_id.to_string(),
         conversation_id: row.conversation_id.to_string(),
@@ -133,5 +134,7 @@ pub fn follow_up(follow_up: FollowUp) -> wire::FollowUp {
         cancellation_reason: row
             .cancellation_reason
             .map_or(0, |reason| wire::FollowUpCancellationReason::from(reason).into()),
+        minutes_before,
+        expires_at: row.expires_at.map(timestamp),
     }
 }

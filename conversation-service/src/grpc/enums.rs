@@ -79,9 +79,9 @@ wire_enum!(EscalationReason { LowEmotion, CustomerRequest, BeyondAssistant, Othe
     "must be one of EscalationReason, such as ESCALATION_REASON_CUSTOMER_REQUEST");
 wire_enum!(SequenceOrder { OldestFirst, NewestFirst }
     "must be SEQUENCE_ORDER_OLDEST_FIRST or SEQUENCE_ORDER_NEWEST_FIRST");
-wire_enum!(FollowUpTrigger { PostEvent, Reengagement, EmotionBased, Custom }
-    "must be FOLLOW_UP_TRIGGER_POST_EVENT, FOLLOW_UP_TRIGGER_REENGAGEMENT, FOLLOW_UP_TRIGGER_EMOTION_BASED or \
-     FOLLOW_UP_TRIGGER_CUSTOM");
+wire_enum!(FollowUpTrigger { PostEvent, Reengagement, EmotionBased, Custom, Reminder }
+    "must be FOLLOW_UP_TRIGGER_POST_EVENT, FOLLOW_UP_TRIGGER_REENGAGEMENT, FOLLOW_UP_TRIGGER_EMOTION_BASED, \
+     FOLLOW_UP_TRIGGER_CUSTOM or FOLLOW_UP_TRIGGER_REMINDER");
 wire_enum!(FollowUpStatus { Pending, Claimed, Completed, Cancelled, Failed, Missed }
     "must be one of FollowUpStatus, such as FOLLOW_UP_STATUS_PENDING");
 wire_enum!(FollowUpPurpose { Transactional, Marketing }

@@ -47,7 +47,7 @@ pub fn decode(request: wire::ListFollowUpsRequest) -> Result<PageRequest, Status
         let conversation_id = given(request.conversation_id).map(ConversationId::parse);
         let conversation_id = violations.check_optional("conversation_id", conversation_id);
         let trigger = violations.check("trigger", FollowUpTrigger::optional(request.trigger));
-        let subject = violations.check_optional("subject", given(request.subject).map(Subject::parse));
+        let subject = violations.check_optional("subject", given(request.subject).map(Subject::parse_any));
         let statuses = decode_statuses(&request.statuses, violations);
         let due_from = violations.check_optional("due_from", request.due_from.map(decode_bound));
         let due_before = violations.check_optional("due_before", request.due_before.map(decode_bound));

@@ -1,6 +1,9 @@
+use chrono::SubsecRound as _;
 use teppan_shared::wire::Timestamp;
 use teppan_shared::{
-    contract::conversation::v1::{ScheduleFollowUpOutcome, ScheduleFollowUpRequest, ScheduleFollowUpResponse},
+    contract::conversation::v1::{
+        self as wire, ScheduleFollowUpOutcome, ScheduleFollowUpRequest, ScheduleFollowUpResponse,
+    },
     status::Violations,
     wire::given,
 };
@@ -9,7 +12,10 @@ use tonic::Status;
 use super::{decode, encode, enums::WireEnum as _};
 use crate::{
     domain::{Channel, Content, ConversationId, IdempotencyKey, TimeZone, UserId},
-    follow_ups::{CustomerId, Due, FollowUpKey, FollowUpPurpose, FollowUpTrigger, NewFollowUp, Scheduled, Subject},
+    follow_ups::{
+        CustomerId, Due, FollowUpKey, FollowUpPurpose, FollowUpTrigger, MinutesBefore, NewFollowUp, Reminders,
+        Revision, Scheduled, Subject,
+    },
 };
 
 /// Reads the request, or reports everything that is wrong with it.
@@ -19,6 +25,9 @@ pub fn decode(request: ScheduleFollowUpRequest) -> Result<NewFollowUp, Status> {
         let conversation_id = violations.check("conversation_id", ConversationId::parse(request.conversation_id));
         let trigger = violations.check("trigger", FollowUpTrigger::required(request.trigger));
         let subject = violations.check("subject", Subject::parse(request.subject));
+        let reminders_fit = check_reminders(request.reminders.is_some(), trigger, subject.as_ref(), violations);
+        let reminders =
+            request.reminders.map_or(Some(None), |reminders| decode_reminders(reminders, violations).map(Some));
         let due = decode_due(request.due_at, request.event_ends_at, trigger, violations);
         let time_zone = given(request.time_zone).map_or(Ok(TimeZone::utc()), |name| TimeZone::parse(&name));
         let time_zone = violations.check("time_zone", time_zone);
@@ -35,6 +44,7 @@ pub fn decode(request: ScheduleFollowUpRequest) -> Result<NewFollowUp, Status> {
         let customer_id =
             violations.check_optional("customer_id", given(request.customer_id).map(|id| CustomerId::parse(&id)));
         let purpose = violations.check("purpose", FollowUpPurpose::optional(request.purpose));
+        reminders_fit.then_some(())?;
         Some(NewFollowUp {
             idempotency_key: idempotency_key?,
             key: FollowUpKey { conversation_id: conversation_id?, trigger: trigger?, subject: subject? },
@@ -47,8 +57,50 @@ pub fn decode(request: ScheduleFollowUpRequest) -> Result<NewFollowUp, Status> {
             customer_id: customer_id?,
             purpose: purpose?.unwrap_or(trigger?.purpose()),
             move_existing: request.move_existing,
+            reminders: reminders?,
         })
     })
+}
+
+/// Whether the request may have the reminders that it has, or is one itself.
+fn check_reminders(
+    has_reminders: bool,
+    trigger: Option<FollowUpTrigger>,
+    subject: Option<&Subject>,
+    violations: &mut Violations,
+) -> bool {
+    // An invalid trigger or subject is already reported.
+    let faults = [
+        (
+            trigger == Some(FollowUpTrigger::Reminder),
+            "trigger",
+            "must not be FOLLOW_UP_TRIGGER_REMINDER: give reminders to the follow-up after the event",
+        ),
+        (
+            has_reminders && trigger.is_some_and(|trigger| trigger != FollowUpTrigger::PostEvent),
+            "reminders",
+            "must not be given unless the trigger is FOLLOW_UP_TRIGGER_POST_EVENT",
+        ),
+        (
+            has_reminders && subject.is_some_and(|subject| subject.as_str().is_empty()),
+            "subject",
+            "is required beside reminders",
+        ),
+    ];
+    for (_, field, must) in faults.iter().filter(|(is_fault, ..)| *is_fault) {
+        violations.add(field, must);
+    }
+    faults.iter().all(|(is_fault, ..)| !is_fault)
+}
+
+fn decode_reminders(reminders: wire::Reminders, violations: &mut Violations) -> Option<Reminders> {
+    // As the end of an event, so that its reminders are due in the calendar of protobuf.
+    let starts_at = reminders.event_starts_at.ok_or("is required").and_then(decode::time);
+    let starts_at = starts_at.and_then(|at| Due::at(at).map(|_| at.trunc_subsecs(6)));
+    let starts_at = violations.check("reminders.event_starts_at", starts_at);
+    let minutes = violations.check("reminders.minutes_before", MinutesBefore::parse(reminders.minutes_before));
+    let revision = violations.check("reminders.revision", Revision::parse(reminders.revision));
+    Some(Reminders { event_starts_at: starts_at?, minutes_before: minutes?, revision: revision? })
 }
 
 /// The due time, or the end of the event when only that is given.

@@ -13,7 +13,7 @@ WITH waiting AS MATERIALIZED (
     FROM follow_ups
     -- by the index follow_ups_list_by_conversation
     WHERE $14::boolean AND conversation_id = $1 AND status = 'PENDING' AND due_at <= $2
-      AND trigger IN ('POST_EVENT', 'REENGAGEMENT', 'EMOTION_BASED', 'CUSTOM')
+      AND trigger IN ('POST_EVENT', 'REENGAGEMENT', 'EMOTION_BASED', 'CUSTOM', 'REMINDER')
     ORDER BY follow_up_id
     FOR UPDATE
 ),

@@ -11,7 +11,7 @@ WITH completed AS MATERIALIZED (   -- the follow-up that the message was: comple
     FROM follow_ups
     -- by the index follow_ups_list_by_conversation
     WHERE conversation_id = $1 AND status = 'COMPLETED' AND message_id = $2
-      AND trigger IN ('POST_EVENT', 'REENGAGEMENT', 'EMOTION_BASED', 'CUSTOM')
+      AND trigger IN ('POST_EVENT', 'REENGAGEMENT', 'EMOTION_BASED', 'CUSTOM', 'REMINDER')
     FOR UPDATE
 ),
 target AS MATERIALIZED (           -- row lock; sees the latest committed version: the first of two calls redacts it

@@ -188,7 +188,7 @@ fn plan_change(model: &Model, change: &Change) -> Call {
     let booking_id = id(booking);
     let etag = booking.map_or_else(String::new, |booking| etag(model, &booking_id, booking.proto.version, change.etag));
     match &change.wish {
-        Wish::Confirm => Call::ConfirmBooking(ConfirmBookingRequest { booking_id, etag, validate_only: false }),
+        Wish::Confirm => Call::ConfirmBooking(ConfirmBookingRequest { booking_id, etag, ..Default::default() }),
         &Wish::Cancel { by_venue } => {
             let by = initiator(by_venue);
             Call::CancelBooking(CancelBookingRequest {

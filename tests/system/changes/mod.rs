@@ -163,7 +163,7 @@ pub async fn act(clients: &BookingClients, change: Change, booking_id: &str, eta
     let booking = match change {
         Change::Confirm => {
             bookings
-                .confirm_booking(ConfirmBookingRequest { booking_id, etag, validate_only: false })
+                .confirm_booking(ConfirmBookingRequest { booking_id, etag, ..Default::default() })
                 .await?
                 .into_inner()
                 .booking

@@ -4,7 +4,7 @@ mod consent_delivery;
 mod consents;
 mod contact;
 mod deadlocks;
-mod erasure;
+pub mod erasure;
 mod export;
 mod merge;
 mod merge_delivery;

@@ -1,5 +1,6 @@
 //! Follow-ups are scheduled, listed, cancelled and purged.
 
+mod reminders;
 mod scheduling;
 mod scheduling_cancel;
 mod scheduling_errors;

@@ -1,7 +1,8 @@
 use prost_types::Struct;
 use sqlx::AssertSqlSafe;
 use teppan_shared::contract::conversation::v1::{
-    CancelFollowUpRequest, Channel, FollowUpKey, FollowUpTrigger, ListFollowUpsRequest, ScheduleFollowUpRequest,
+    CancelFollowUpRequest, Channel, FollowUpKey, FollowUpTrigger, ListFollowUpsRequest, Reminders,
+    ScheduleFollowUpRequest,
 };
 use teppan_shared::wire::Timestamp;
 use teppan_tests::{
@@ -58,6 +59,7 @@ async fn every_violation_of_a_follow_up_request_is_reported_at_once() {
         move_existing: true,
         customer_id: "7".to_owned(),
         purpose: 99,
+        reminders: Some(Reminders::default()),
     };
     let status = refused(&service, wrong).await;
     assert_eq!(
@@ -67,6 +69,8 @@ async fn every_violation_of_a_follow_up_request_is_reported_at_once() {
             "conversation_id",
             "trigger",
             "subject",
+            "reminders.event_starts_at",
+            "reminders.revision",
             "due_at",
             "event_ends_at",
             "time_zone",

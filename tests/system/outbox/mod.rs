@@ -11,5 +11,5 @@ mod order;
 mod plan;
 pub mod receiver;
 mod retention;
-mod stage;
+pub mod stage;
 mod trouble;

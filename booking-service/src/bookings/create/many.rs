@@ -189,6 +189,7 @@ impl Made {
             retained_cents: None,
             refund_base_cents: None,
             refund_percent_max: None,
+            guest_confirmed_at: None,
             version: 1,
             event_hash: self.event_hash,
             created_at: draft.now,

@@ -98,7 +98,7 @@ async fn take(stage: &mut Stage, entry: &WaitlistEntry, booking: &Booking) -> Re
     let request = ConfirmBookingRequest {
         booking_id: booking.booking_id.clone(),
         etag: booking.etag.clone(),
-        validate_only: false,
+        ..Default::default()
     };
     let answer = stage.clients.bookings.confirm_booking(request);
     let (answer, took) = stage.journal.call(CONFIRM, answer).await?;
