@@ -49,6 +49,8 @@ pub struct Booking {
     pub area: Option<String>,
     /// Until when the seats of the area are taken; `None` without an area.
     pub occupied_until: Option<DateTime<Utc>>,
+    /// When the party was seated.
+    pub seated_at: Option<DateTime<Utc>>,
     pub version: i64,
     #[serde(serialize_with = "hex")]
     pub event_hash: Vec<u8>,

@@ -84,6 +84,11 @@ fn apply(booking: &mut Booking, event: &EventData, at: DateTime<Utc>) -> Result<
             }
             (!event.changed_fields.is_empty() && event.changed_fields.iter().all(is_field)).then_some(())
         }
+        EventData::BookingSeated(event) => {
+            change(booking, BookingChange::Seat)?;
+            booking.seated_at = instant(event.seated_at.as_ref());
+            Some(())
+        }
         EventData::BookingReinstated(event) => {
             change(booking, BookingChange::Reinstate)?;
             reinstate(booking, event, at)
@@ -142,6 +147,7 @@ fn created(event: &wire::BookingCreated, at: DateTime<Utc>) -> Option<Booking> {
         waitlist_entry_id: WaitlistEntryId::parse(&event.waitlist_entry_id).ok(),
         area: area(&event.area),
         occupied_until: instant(event.occupied_until.as_ref()),
+        seated_at: None,
         version: 1,
         event_hash: Vec::new(),
         created_at: at,
@@ -195,6 +201,10 @@ fn reschedule(
     event: &wire::BookingRescheduled,
     slot: (chrono::NaiveDate, chrono::NaiveTime),
 ) -> Option<()> {
+    // A party that was seated for another slot is not seated for this one.
+    if (booking.slot_date, booking.start_time) != slot {
+        booking.seated_at = None;
+    }
     (booking.slot_date, booking.start_time) = slot;
     booking.party_size = event.party_size;
     booking.price_per_person_cents = event.price_per_person_cents;

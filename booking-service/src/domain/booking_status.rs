@@ -39,6 +39,8 @@ pub enum BookingChange {
     Update,
     /// The venue takes back a cancellation, a completion or a no-show.
     Reinstate,
+    /// The party is seated, or is not after all.
+    Seat,
     /// Done only by the service: by newer time zone rules, the booking's local time is another instant.
     CorrectInstant,
 }
@@ -59,6 +61,7 @@ impl BookingStatus {
             // An expired booking may still take its seats again.
             | (Self::Pending | Self::Confirmed | Self::Expired, Change::CorrectInstant) => Some(self),
             (any, Change::Update) => Some(any),
+            (Self::Confirmed, Change::Seat) => Some(Self::Confirmed),
             // PENDING if it was cancelled before it was confirmed.
             (Self::Cancelled | Self::Completed | Self::NoShow, Change::Reinstate) => Some(Self::Confirmed),
             (Self::Confirmed, Change::Complete) => Some(Self::Completed),
@@ -103,6 +106,10 @@ pub enum ChangeRefusal {
     NotAllowed,
     HoldExpired,
     NotStarted,
+    /// The party cannot be seated that long before the start.
+    TooEarlyToSeat,
+    /// The party was seated, so it has come.
+    Seated,
     /// The time in which a change can be taken back is over.
     UndoTimeOver {
         undo_minutes: i32,

@@ -1,5 +1,6 @@
 //! The values and rules of the service. Parsed types hold only valid values. No I/O.
 
+mod attendance;
 mod booking;
 mod booking_status;
 mod consent;
@@ -28,7 +29,9 @@ mod suggestion;
 mod text;
 mod venue;
 mod waitlist;
+mod walk_in;
 
+pub use attendance::{Attendance, ExpectedParty, OVERSTAY, SEATED_EARLY};
 pub use booking::{ConfirmationCode, NewBooking, PartySize};
 pub use booking_status::{BookingChange, BookingStatus, CancellationInitiator, ChangeRefusal};
 pub use consent::{ConsentChannel, ConsentKey, ConsentPurpose, NewConsent};
@@ -67,3 +70,4 @@ pub use teppan_shared::{conversation_id::ConversationId, idempotency_key::Idempo
 pub use text::{Note, PartyNotes, Source, SpecialDaysReason, SpecialRequests, Tags, VenueNotes};
 pub use venue::{Currency, NewVenue, UNDO_MINUTES_DEFAULT, VenueChange, VenueName, VenuePlace, VenueTags, range};
 pub use waitlist::{JoinRefusal, NewWaitlistEntry, WaitlistEntryStatus};
+pub use walk_in::{WALK_IN, WALK_IN_LATE_MINUTES};

@@ -15,7 +15,7 @@ SET confirmation_code = r.confirmation_code, status = r.status, venue_id = r.ven
     unpaid_hold_expires_at = r.unpaid_hold_expires_at, currency = r.currency, hold_expires_at = r.hold_expires_at,
     confirmed_at = r.confirmed_at, cancelled_at = r.cancelled_at, cancelled_by = r.cancelled_by,
     conversation_id = r.conversation_id, waitlist_entry_id = r.waitlist_entry_id, version = r.version,
-    area = r.area, occupied_until = r.occupied_until,
+    area = r.area, occupied_until = r.occupied_until, seated_at = r.seated_at,
     created_at = r.created_at, updated_at = r.updated_at
 FROM target t
 JOIN bookings_rebuilt r ON r.booking_id = t.booking_id

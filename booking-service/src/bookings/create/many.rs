@@ -83,6 +83,7 @@ fn bind(drafts: &[Draft]) -> sqlx::query::Query<'_, sqlx::Postgres, sqlx::postgr
         .bind(column(drafts, |draft| draft.customer.phone_region.as_deref()))
         .bind(column(drafts, |draft| draft.area.as_str()))
         .bind(column(drafts, |draft| draft.allows_duplicate))
+        .bind(column(drafts, |draft| draft.is_walk_in))
 }
 
 /// An array as the text that PostgreSQL reads. An array of arrays of different lengths cannot be a parameter.
@@ -182,6 +183,7 @@ impl Made {
             waitlist_entry_id: None,
             area: self.area,
             occupied_until: self.occupied_until,
+            seated_at: None,
             version: 1,
             event_hash: self.event_hash,
             created_at: draft.now,

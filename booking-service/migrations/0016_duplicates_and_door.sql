@@ -56,3 +56,30 @@ FROM (
     LIMIT 100
 ) AS visit
 $$;
+
+-- Walk-ins and the door of a venue.
+
+-- A customer who was made by a walk-in without a contact. Each walk-in has a customer of its own, which no contact
+-- finds: so walk-ins are not one guest, and erasure, export, retention and merging work as for everybody else.
+ALTER TABLE customers ADD COLUMN is_anonymous boolean NOT NULL DEFAULT false;
+
+-- As before, but an anonymous customer needs neither an e-mail address nor a number. Not validated: the constraint that
+-- it replaces was narrower.
+ALTER TABLE customers DROP CONSTRAINT customer_erased_wholly;
+ALTER TABLE customers ADD CONSTRAINT customer_erased_wholly CHECK (
+    CASE WHEN erased_at IS NOT NULL THEN num_nonnulls(email_hash, phone_hash, contact_sealed) = 0
+         WHEN merged_into IS NOT NULL THEN contact_sealed IS NOT NULL
+         ELSE contact_sealed IS NOT NULL AND (is_anonymous OR num_nonnulls(email_hash, phone_hash) > 0)
+    END) NOT VALID;
+
+-- When the party was seated; NULL if it was not. The version before leaves it as it is.
+ALTER TABLE bookings
+    ADD COLUMN seated_at timestamptz,
+    ADD CONSTRAINT booking_seated CHECK (seated_at IS NULL OR confirmed_at IS NOT NULL) NOT VALID;
+
+-- Why a walk-in cannot book a slot, or NULL: as slot_refusal, with the notice of walk-ins. They take a slot that began at
+-- most 30 minutes ago; `WALK_IN_LATE_MINUTES` in src/domain/walk_in.rs has the same number.
+CREATE FUNCTION walk_in_refusal(venue venues, slot slots, slot_date date, party_size integer, moment timestamptz)
+RETURNS text LANGUAGE sql STABLE AS $$
+SELECT slot_refusal(jsonb_populate_record(venue, '{"notice_minutes": -30}'), slot, slot_date, party_size, moment)
+$$;
