@@ -39,6 +39,24 @@ ALTER TABLE bookings
     ADD CONSTRAINT booking_refund_base CHECK (refund_base_cents >= retained_cents) NOT VALID,
     ADD CONSTRAINT booking_refund_percent_max CHECK (refund_percent_max BETWEEN 0 AND 99) NOT VALID;
 
+-- A customer who was made by a walk-in without a contact. Each walk-in has a customer of its own, which no contact
+-- finds: so walk-ins are not one guest, and erasure, export, retention and merging work as for everybody else.
+ALTER TABLE customers ADD COLUMN is_anonymous boolean NOT NULL DEFAULT false;
+
+-- As before, but an anonymous customer needs neither an e-mail address nor a number. Not validated: the constraint that
+-- it replaces was narrower.
+ALTER TABLE customers DROP CONSTRAINT customer_erased_wholly;
+ALTER TABLE customers ADD CONSTRAINT customer_erased_wholly CHECK (
+    CASE WHEN erased_at IS NOT NULL THEN num_nonnulls(email_hash, phone_hash, contact_sealed) = 0
+         WHEN merged_into IS NOT NULL THEN contact_sealed IS NOT NULL
+         ELSE contact_sealed IS NOT NULL AND (is_anonymous OR num_nonnulls(email_hash, phone_hash) > 0)
+    END) NOT VALID;
+
+-- When the party was seated; NULL if it was not. The version before leaves it as it is.
+ALTER TABLE bookings
+    ADD COLUMN seated_at timestamptz,
+    ADD CONSTRAINT booking_seated CHECK (seated_at IS NULL OR confirmed_at IS NOT NULL) NOT VALID;
+
 -- Whether the venue has a floor. SetFloor locks all upcoming slots, and marks them when the venue gets or loses its
 -- floor, before it counts their bookings. So a booking either is counted by it or sees another mark on the slot that it
 -- has locked than its snapshot shows. Slots that are laid out later are not marked. A snapshot that shows one of them

@@ -11,6 +11,7 @@ mod create_booking;
 mod customers;
 mod dispatch;
 mod distant_database;
+mod door;
 mod duplicates;
 mod emotions;
 mod environment;

@@ -65,6 +65,8 @@ pub struct Booking {
     pub refund_percent_max: Option<i32>,
     /// When the guest said that the party comes; `None` again after a move to another time.
     pub guest_confirmed_at: Option<DateTime<Utc>>,
+    /// When the party was seated.
+    pub seated_at: Option<DateTime<Utc>>,
     pub version: i64,
     #[serde(serialize_with = "hex")]
     pub event_hash: Vec<u8>,

@@ -127,7 +127,7 @@ impl Bookings {
             return Ok(Created { booking, replayed: true });
         }
         let region = preview.phone_region()?;
-        let redraft = self.customers.redraft(&new.contact, new.slot.venue_id, region);
+        let redraft = self.customers.redraft(new.contact.as_ref(), new.slot.venue_id, region);
         let customer = redraft.map_err(CreateBookingError::Phone)?;
         if customer.phone_hashes != draft.customer.phone_hashes {
             // The number was read with another region, so it may belong to another customer.
@@ -136,6 +136,9 @@ impl Bookings {
         }
         draft.customer = customer;
         let party_size = new.party_size.get();
+        if new.is_walk_in() {
+            preview.venue = preview.venue.for_walk_ins();
+        }
         let Preview { venue, slot, .. } = &preview;
         let visit = slot.as_ref().map(|slot| (slot.starts_at, visit_end(slot, preview.floor.as_ref(), party_size)));
         if let Some(other) = visit.and_then(|visit| duplicate(&preview.visits, visit))
@@ -210,7 +213,7 @@ impl Bookings {
                 // The customer has made another booking at that time; the next run is refused.
                 Err(error) if error.violates("booking_is_no_duplicate") => continue,
                 Err(error) if LOST_TO_ANOTHER_CONTACT.iter().any(|constraint| error.violates(constraint)) => {
-                    draft.customer = self.customers.draft(&new.contact, new.slot.venue_id);
+                    draft.customer = self.customers.draft(new.contact.as_ref(), new.slot.venue_id);
                     continue;
                 }
                 Err(error) if error.violates("bookings_confirmation_code_key") => {
@@ -230,7 +233,7 @@ impl Bookings {
                     return Ok(Taken { row, details: None, replayed });
                 }
                 Outcome::OtherPhoneRegion(region) => {
-                    let redraft = self.customers.redraft(&new.contact, new.slot.venue_id, region);
+                    let redraft = self.customers.redraft(new.contact.as_ref(), new.slot.venue_id, region);
                     draft.customer = redraft.map_err(CreateBookingError::Phone)?;
                     draft.details_sealed = self.seal_details(new, draft.booking_id, &draft.customer);
                 }
@@ -297,6 +300,7 @@ impl Bookings {
                     .bind(draft.customer.phone_region.as_deref())
                     .bind(&draft.area)
                     .bind(draft.allows_duplicate)
+                    .bind(draft.is_walk_in)
                     .try_map(|row: PgRow| Answer::from_row(&row))
             })
             .await

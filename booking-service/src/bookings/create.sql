@@ -18,6 +18,8 @@
 -- customer first, the statement fails on booking_is_no_duplicate, and another run is refused.
 --
 -- $23: the area that the party wants, empty for any. $24: whether the customer may have another booking at that time.
+-- $25: whether it is a walk-in, which needs no notice, pays no deposit, and may have no contact: then its customer is
+-- anonymous.
 --
 -- The contact: $9 and $10 the hashes of e-mail and number; $8, $11, $12 the row's id, sealed contact and version. Above
 -- version 1 the row is the next version of a known customer.
@@ -35,7 +37,10 @@ person AS MATERIALIZED (           -- the customer of this contact
 offer AS MATERIALIZED (            -- the slot, its venue's policy, and the reason why it cannot be booked, if any
     SELECT v.time_zone, v.currency, v.hold_minutes, v.deposit_percent, v.phone_region, s.price_per_person_cents,
            v.has_floor, s.has_floor AS is_marked, it.ends_at, it.occupied_until, why.refusal,
-           venue_terms(v) AS terms, COALESCE(refusal_figure(why.refusal, v, s, $6), it.open_seats) AS figure,
+           venue_terms(v) AS terms,
+           COALESCE(
+               CASE WHEN $25 AND why.refusal = 'INSUFFICIENT_NOTICE' THEN -30 END,
+               refusal_figure(why.refusal, v, s, $6), it.open_seats) AS figure,
            other.booking_id AS duplicate_id, other.starts_at AS duplicate_starts_at
     FROM venues v
     LEFT JOIN slots s ON s.venue_id = v.venue_id AND s.slot_date = $4 AND s.start_time = $5
@@ -55,7 +60,9 @@ offer AS MATERIALIZED (            -- the slot, its venue's policy, and the reas
         SELECT COALESCE(
             CASE WHEN v.phone_region <> $22::text THEN 'PHONE_REGION' END,
             CASE WHEN other.booking_id IS NOT NULL THEN 'DUPLICATE_BOOKING' END,
-            slot_refusal(v, s, $4::date, $6, $21::timestamptz),
+            CASE WHEN $25::boolean THEN walk_in_refusal(v, s, $4::date, $6, $21::timestamptz)
+                 ELSE slot_refusal(v, s, $4::date, $6, $21::timestamptz)
+            END,
             CASE WHEN it.open_seats IS NULL AND (v.has_floor OR $23 <> '') THEN 'AREA_NOT_FOUND'
                  WHEN it.open_seats < $6 THEN 'AREA_FULL'
             END,
@@ -88,8 +95,9 @@ known AS MATERIALIZED (
     FOR NO KEY UPDATE OF c
 ),
 customer AS (                      -- made, or the next version of a known one; version 0 is refused by a constraint
-    INSERT INTO customers AS c (customer_id, email_hash, phone_hash, contact_sealed, version, created_at, updated_at)
-    SELECT $8::uuid, $9[1], $10[1], $11, $12::bigint, $21, $21
+    INSERT INTO customers AS c (
+        customer_id, email_hash, phone_hash, contact_sealed, version, created_at, updated_at, is_anonymous)
+    SELECT $8::uuid, $9[1], $10[1], $11, $12::bigint, $21, $21, $25 AND $9 = '{}' AND $10 = '{}'
     FROM taken
     WHERE NOT EXISTS (SELECT FROM known)
     ON CONFLICT (customer_id) DO UPDATE
@@ -119,7 +127,8 @@ draft AS MATERIALIZED (            -- the computed columns of the booking
         SELECT * FROM take_place($3, $23, taken.starts_at, taken.occupied_until, $6) WHERE offer.has_floor OFFSET 0
     ) AS place ON true
     CROSS JOIN LATERAL (
-        SELECT deposit_cents(taken.total_cents, offer.deposit_percent, offer.currency) AS deposit_cents
+        SELECT CASE WHEN $25 THEN 0 ELSE deposit_cents(taken.total_cents, offer.deposit_percent, offer.currency)
+               END AS deposit_cents
     ) AS deposit
     WHERE CASE WHEN who.is_known AND NOT $24
                THEN refuse_duplicate(who.customer_id, $3, $4, taken.starts_at, taken.ends_at, $13)

@@ -1,7 +1,7 @@
 -- CreateBooking for the calls that came while another statement ran. What create.sql says of order, of refusals and of a
 -- lost race holds here too. Each request is taken or left by itself.
 --
--- $1 to $23: an array for each value, an element for each request. The keys differ, and so do the contacts.
+-- $1 to $24: an array for each value, an element for each request. The keys differ, and so do the contacts.
 --
 -- A row for each request, by its place `n`. `verdict` is
 --   created  the booking was made, with the columns of this row and those that were sent;
@@ -19,12 +19,13 @@ WITH request AS MATERIALIZED (
     CROSS JOIN unnest(
         $1::text[], $2::bytea[], $3::uuid[], $4::date[], $5::time[], $6::integer[], $7::bigint[], $8::uuid[], $9::text[],
         $10::text[], $11::bytea[], $12::uuid[], $13::text[], $14::text[], $15::uuid[], $16::text[], $17::bytea[],
-        $18::text[], $19::text[], $20::timestamptz[], $21::text[], $22::text[], $23::boolean[])
+        $18::text[], $19::text[], $20::timestamptz[], $21::text[], $22::text[], $23::boolean[],
+        $24::boolean[])
     WITH ORDINALITY AS r (
         key, fingerprint, venue_id, slot_date, start_time, party_size, expected_cents, new_customer_id, email_hashes,
         phone_hashes, contact_sealed, booking_id, confirmation_code, conversation_id, event_id, traceparent, details_sealed,
         source, destinations, now, phone_region, wanted_area,
-        allows_duplicate, n)
+        allows_duplicate, is_walk_in, n)
     WHERE bound.it <> ''
 ),
 offer AS MATERIALIZED (            -- what the snapshot shows of each request, and why it cannot go on, if so
@@ -41,7 +42,9 @@ offer AS MATERIALIZED (            -- what the snapshot shows of each request, a
     CROSS JOIN LATERAL (SELECT * FROM customer_of(r.email_hashes::bytea[], r.phone_hashes::bytea[]) LIMIT 1) AS person
     LEFT JOIN LATERAL (
         SELECT v.time_zone, v.currency, v.hold_minutes, v.deposit_percent, s.price_per_person_cents, why.refusal,
-               COALESCE(refusal_figure(why.refusal, v, s, r.party_size), it.open_seats) AS figure,
+               COALESCE(
+                   CASE WHEN r.is_walk_in AND why.refusal = 'INSUFFICIENT_NOTICE' THEN -30 END,
+                   refusal_figure(why.refusal, v, s, r.party_size), it.open_seats) AS figure,
                venue_terms(v) AS booking_terms, v.has_floor, s.has_floor AS is_marked, it.ends_at AS visit_ends_at,
                it.occupied_until, COALESCE(v.phone_region = r.phone_region, true) AS is_readable,
                other.booking_id AS duplicate_id, other.starts_at AS duplicate_starts_at
@@ -62,7 +65,9 @@ offer AS MATERIALIZED (            -- what the snapshot shows of each request, a
         CROSS JOIN LATERAL (
             SELECT COALESCE(
                 CASE WHEN other.booking_id IS NOT NULL THEN 'DUPLICATE_BOOKING' END,
-                slot_refusal(v, s, r.slot_date, r.party_size, r.now),
+                CASE WHEN r.is_walk_in THEN walk_in_refusal(v, s, r.slot_date, r.party_size, r.now)
+                     ELSE slot_refusal(v, s, r.slot_date, r.party_size, r.now)
+                END,
                 CASE WHEN it.open_seats IS NULL AND (v.has_floor OR r.wanted_area <> '') THEN 'AREA_NOT_FOUND'
                      WHEN it.open_seats < r.party_size THEN 'AREA_FULL'
                 END,
@@ -125,7 +130,11 @@ draft AS MATERIALIZED (
     SELECT p.*, deposit_cents, status, hold_expires_at, confirmed_at, data,
            event_hash('', event_id, booking_id, 1, now, 'teppan.booking.created.v1', data) AS event_hash
     FROM (SELECT * FROM in_area WHERE area IS NOT NULL OR NOT has_floor) AS p
-    CROSS JOIN LATERAL (SELECT deposit_cents(total_cents, deposit_percent, currency) AS deposit_cents LIMIT 1) AS deposit
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN is_walk_in THEN 0 ELSE deposit_cents(total_cents, deposit_percent, currency)
+               END AS deposit_cents
+        LIMIT 1
+    ) AS deposit
     CROSS JOIN LATERAL (
         SELECT CASE WHEN deposit_cents > 0 THEN 'PENDING' ELSE 'CONFIRMED' END AS status,
                CASE WHEN deposit_cents > 0 THEN LEAST(now + make_interval(mins => hold_minutes), starts_at)
@@ -152,8 +161,10 @@ counted AS (                       -- from the locked row: see commit.sql
     WHERE s.venue_id = taken.venue_id AND s.slot_date = taken.slot_date AND s.start_time = taken.start_time
 ),
 customer AS (
-    INSERT INTO customers (customer_id, email_hash, phone_hash, contact_sealed, version, created_at, updated_at)
-    SELECT new_customer_id, (email_hashes::bytea[])[1], (phone_hashes::bytea[])[1], contact_sealed, 1, now, now
+    INSERT INTO customers (
+        customer_id, email_hash, phone_hash, contact_sealed, version, created_at, updated_at, is_anonymous)
+    SELECT new_customer_id, (email_hashes::bytea[])[1], (phone_hashes::bytea[])[1], contact_sealed, 1, now, now,
+           is_walk_in AND email_hashes = '{}' AND phone_hashes = '{}'
     FROM draft
     WHERE known_id IS NULL
     ORDER BY email_hashes, phone_hashes

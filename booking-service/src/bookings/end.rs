@@ -64,6 +64,9 @@ pub fn decide(loaded: &Loaded, etag: Option<Etag>, end: &End, occasion: &Occasio
     if booking.starts_at > occasion.at {
         return Err(NoChange::Refused(ChangeRefusal::NotStarted));
     }
+    if end.status == BookingStatus::NoShow && booking.seated_at.is_some() {
+        return Err(NoChange::Refused(ChangeRefusal::Seated));
+    }
     let mut decision = Decision::about(booking, occasion);
     decision.free_seats();
     decision.apply((end.event)())?;

@@ -104,6 +104,7 @@ events! {
     BookingUpdated = "teppan.booking.updated.v1",
     BookingReinstated = "teppan.booking.reinstated.v1",
     BookingTablesAssigned = "teppan.booking.tables_assigned.v1",
+    BookingSeated = "teppan.booking.seated.v1",
     PaymentRecorded = "teppan.payment.recorded.v1",
     PaymentFailed = "teppan.payment.failed.v1",
     PaymentProcessing = "teppan.payment.processing.v1",
@@ -201,6 +202,12 @@ pub fn describe(data: &mut EventData, before: Option<&Booking>, after: &Booking)
             event.party_size = after.party_size;
         }
         EventData::BookingReinstated(event) => describe_reinstated(event, before, after),
+        EventData::BookingSeated(event) => {
+            event.conversation_id.clone_from(&after.conversation_id);
+            event.party_size = after.party_size;
+            event.area = after.area.clone().unwrap_or_default();
+            event.seated_at = after.seated_at.and_then(timestamp);
+        }
         EventData::RefundRequired(event) => {
             event.currency.clone_from(&after.currency);
             event.refund_due_cents = after.refund_due_cents;

@@ -97,6 +97,11 @@ fn apply(booking: &mut Booking, event: &EventData, at: DateTime<Utc>) -> Result<
             booking.occupied_until = instant(event.occupied_until.as_ref());
             (booking.tables.is_some() && booking.occupied_until.is_some()).then_some(())
         }
+        EventData::BookingSeated(event) => {
+            change(booking, BookingChange::Seat)?;
+            booking.seated_at = instant(event.seated_at.as_ref());
+            Some(())
+        }
         EventData::BookingReinstated(event) => {
             change(booking, BookingChange::Reinstate)?;
             reinstate(booking, event, at)
@@ -161,6 +166,7 @@ fn created(event: &wire::BookingCreated, at: DateTime<Utc>) -> Option<Booking> {
         refund_base_cents: None,
         refund_percent_max: None,
         guest_confirmed_at: None,
+        seated_at: None,
         version: 1,
         event_hash: Vec::new(),
         created_at: at,
@@ -221,6 +227,10 @@ fn reschedule(
     event: &wire::BookingRescheduled,
     slot: (chrono::NaiveDate, chrono::NaiveTime),
 ) -> Option<()> {
+    // A party that was seated for another slot is not seated for this one.
+    if (booking.slot_date, booking.start_time) != slot {
+        booking.seated_at = None;
+    }
     (booking.slot_date, booking.start_time) = slot;
     booking.party_size = event.party_size;
     booking.price_per_person_cents = event.price_per_person_cents;

@@ -25,12 +25,14 @@ pub mod fold;
 pub mod get;
 pub mod key_retention;
 pub mod list;
+pub mod list_floor;
 pub mod load;
 pub mod metrics;
 pub mod preview;
 pub mod refund;
 pub mod reinstate;
 pub mod reschedule;
+pub mod seat;
 #[cfg(test)]
 mod simulation_tests;
 pub mod slot_queue;

@@ -71,7 +71,9 @@ pub fn decide(loaded: &Loaded, request: &Reschedule, occasion: &Occasion) -> Res
     }
     let refuse = |refusal| NoChange::Refused(ChangeRefusal::Slot(slot, refusal));
     let forbids_duplicate = slot != booking.slot() && !request.allows_duplicate;
-    if forbids_duplicate && let Some(other) = duplicate_at(loaded, party_size) {
+    let other = duplicate_at(loaded, party_size).filter(|_| forbids_duplicate);
+    // Another offer of the new slot has its own reason, below.
+    if let Some(other) = other.filter(|_| !loaded.is_target_offered) {
         return Err(refuse(Refusal::Duplicate(other)));
     }
     let is_smaller_in_place = slot == booking.slot() && party_size < booking.party_size;
@@ -108,7 +110,10 @@ pub fn decide(loaded: &Loaded, request: &Reschedule, occasion: &Occasion) -> Res
     if loaded.is_target_offered && decision.booking.status == BookingStatus::Pending {
         return Err(NoChange::Refused(ChangeRefusal::AlreadyOffered));
     }
-    Ok(decision)
+    match other {
+        Some(other) => Err(refuse(Refusal::Duplicate(other))),
+        None => Ok(decision),
+    }
 }
 
 /// The customer's other booking at the time of the new slot.

@@ -8,8 +8,8 @@ use teppan_shared::{
 
 use crate::{customers::Customers, domain::CustomerId};
 
-/// The contact data of a customer, in normal form; at least an e-mail address or a telephone number. Personal data, so
-/// it does not implement `Debug`.
+/// The contact data of a customer, in normal form; at least an e-mail address or a telephone number, except of
+/// walk-ins. Personal data, so it does not implement `Debug`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredContact {
     pub name: String,
@@ -21,6 +21,11 @@ pub struct StoredContact {
 }
 
 impl StoredContact {
+    /// Whether nothing was given, as walk-ins may do.
+    pub fn is_empty(&self) -> bool {
+        self.name.is_empty() && self.email.is_none() && self.phone.is_none()
+    }
+
     /// This contact without the e-mail and the number that the other one has too.
     pub(super) fn without(&self, other: &Self) -> Self {
         Self {

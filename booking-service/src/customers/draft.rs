@@ -50,19 +50,22 @@ impl KnownCustomer {
 impl Customers {
     /// Drafts the customer for a contact given to a venue. A national telephone number is read with the venue's region,
     /// if this process knows it.
-    pub(crate) fn draft(&self, contact: &Contact, venue_id: VenueId) -> DraftCustomer {
-        self.draft_with(contact, self.phone_regions.read(venue_id, contact.phone.as_ref()))
+    /// Without a contact, the customer is anonymous.
+    pub(crate) fn draft(&self, contact: Option<&Contact>, venue_id: VenueId) -> DraftCustomer {
+        let phone = contact.and_then(|contact| contact.phone.as_ref());
+        self.draft_with(contact, self.phone_regions.read(venue_id, phone))
     }
 
     /// Reads the telephone number again, with the region that the statement returned for the venue.
     pub(crate) fn redraft(
         &self,
-        contact: &Contact,
+        contact: Option<&Contact>,
         venue_id: VenueId,
         region: PhoneRegion,
     ) -> Result<DraftCustomer, PhoneFault> {
         self.phone_regions.learn(venue_id, region);
-        Ok(self.draft_with(contact, ReadPhone::by(region, contact.phone.as_ref())?))
+        let phone = contact.and_then(|contact| contact.phone.as_ref());
+        Ok(self.draft_with(contact, ReadPhone::by(region, phone)?))
     }
 
     /// Makes the customer's row again after the statement has found that the present one does not fit. It adds to the
@@ -89,10 +92,10 @@ impl Customers {
         Ok(())
     }
 
-    fn draft_with(&self, contact: &Contact, read: ReadPhone) -> DraftCustomer {
+    fn draft_with(&self, contact: Option<&Contact>, read: ReadPhone) -> DraftCustomer {
         let given = StoredContact {
-            name: contact.name.as_str().to_owned(),
-            email: contact.email.as_ref().map(|email| email.as_str().to_owned()),
+            name: contact.map_or_else(String::new, |contact| contact.name.as_str().to_owned()),
+            email: contact.and_then(|contact| contact.email.as_ref()).map(|email| email.as_str().to_owned()),
             phone: read.phone.map(|phone| phone.as_str().to_owned()),
         };
         let (customer_id, version) = (CustomerId::generate(), 1);

@@ -4,7 +4,7 @@ use std::fmt;
 
 use rand::Rng as _;
 
-use super::{AreaKey, Contact, ConversationId, IdempotencyKey, SlotKey, Source, SpecialRequests};
+use super::{AreaKey, Contact, ConversationId, IdempotencyKey, SlotKey, Source, SpecialRequests, WALK_IN};
 
 /// The number of guests, equal to the number of seats taken: 1 to 50.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,8 @@ pub struct NewBooking {
     pub key: IdempotencyKey,
     pub slot: SlotKey,
     pub party_size: PartySize,
-    pub contact: Contact,
+    /// A walk-in may have none, or only a name.
+    pub contact: Option<Contact>,
     pub conversation_id: Option<ConversationId>,
     pub special_requests: Option<SpecialRequests>,
     /// The price that the customer was quoted, in minor units: at any other price the booking is refused.
@@ -38,6 +39,13 @@ pub struct NewBooking {
     pub allows_duplicate: bool,
     /// True: decide and answer, but write nothing.
     pub validate_only: bool,
+}
+
+impl NewBooking {
+    /// Whether the party stands at the door: it needs no contact and no notice, and pays no deposit.
+    pub fn is_walk_in(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| source.as_str() == WALK_IN)
+    }
 }
 
 /// The digits of Crockford's base 32: no two of them look alike.

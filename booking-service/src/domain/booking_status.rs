@@ -43,6 +43,8 @@ pub enum BookingChange {
     AssignTables,
     /// The venue takes back a cancellation, a completion or a no-show.
     Reinstate,
+    /// The party is seated, or is not after all.
+    Seat,
     /// Done only by the service: by newer time zone rules, the booking's local time is another instant.
     CorrectInstant,
 }
@@ -64,6 +66,7 @@ impl BookingStatus {
             | (Self::Pending | Self::Confirmed | Self::Expired, Change::CorrectInstant)
             | (Self::Confirmed, Change::ConfirmByGuest) => Some(self),
             (any, Change::Update) => Some(any),
+            (Self::Confirmed, Change::Seat) => Some(Self::Confirmed),
             // PENDING if it was cancelled before it was confirmed.
             (Self::Cancelled | Self::Completed | Self::NoShow, Change::Reinstate) => Some(Self::Confirmed),
             (Self::Confirmed, Change::Complete) => Some(Self::Completed),
@@ -110,6 +113,10 @@ pub enum ChangeRefusal {
     NotAllowed,
     HoldExpired,
     NotStarted,
+    /// The party cannot be seated that long before the start.
+    TooEarlyToSeat,
+    /// The party was seated, so it has come.
+    Seated,
     /// The time in which a change can be taken back is over.
     UndoTimeOver {
         undo_minutes: i32,

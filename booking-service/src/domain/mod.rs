@@ -1,5 +1,6 @@
 //! The values and rules of the service. Parsed types hold only valid values. No I/O.
 
+mod attendance;
 mod booking;
 mod booking_status;
 mod consent;
@@ -30,7 +31,9 @@ mod terms;
 mod text;
 mod venue;
 mod waitlist;
+mod walk_in;
 
+pub use attendance::{Attendance, ExpectedParty, OVERSTAY, SEATED_EARLY};
 pub use booking::{ConfirmationCode, NewBooking, PartySize};
 pub use booking_status::{BookingChange, BookingStatus, CancellationInitiator, ChangeRefusal, TableRefusal};
 pub use consent::{ConsentChannel, ConsentKey, ConsentPurpose, NewConsent};
@@ -73,3 +76,4 @@ pub use venue::{
     Currency, NewVenue, ReminderMinutes, UNDO_MINUTES_DEFAULT, VenueChange, VenueName, VenuePlace, VenueTags, range,
 };
 pub use waitlist::{JoinRefusal, NewWaitlistEntry, WaitlistEntryStatus};
+pub use walk_in::{WALK_IN, WALK_IN_LATE_MINUTES};

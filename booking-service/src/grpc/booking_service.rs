@@ -6,9 +6,10 @@ use teppan_shared::{
         AssignTablesRequest, AssignTablesResponse, CancelBookingRequest, CancelBookingResponse, CompleteBookingRequest,
         CompleteBookingResponse, ConfirmBookingRequest, ConfirmBookingResponse, CreateBookingRequest,
         CreateBookingResponse, GetBookingRequest, GetBookingResponse, JoinWaitlistRequest, JoinWaitlistResponse,
-        LeaveWaitlistRequest, LeaveWaitlistResponse, ListBookingsRequest, ListBookingsResponse, ListWaitlistRequest,
-        ListWaitlistResponse, MarkNoShowRequest, MarkNoShowResponse, ReinstateBookingRequest, ReinstateBookingResponse,
-        RescheduleBookingRequest, RescheduleBookingResponse, StreamBookingEventsRequest, StreamBookingEventsResponse,
+        LeaveWaitlistRequest, LeaveWaitlistResponse, ListBookingsRequest, ListBookingsResponse, ListFloorRequest,
+        ListFloorResponse, ListWaitlistRequest, ListWaitlistResponse, MarkNoShowRequest, MarkNoShowResponse,
+        ReinstateBookingRequest, ReinstateBookingResponse, RescheduleBookingRequest, RescheduleBookingResponse,
+        SeatBookingRequest, SeatBookingResponse, StreamBookingEventsRequest, StreamBookingEventsResponse,
         SuggestSlotsRequest, SuggestSlotsResponse, UpdateBookingRequest, UpdateBookingResponse,
         booking_service_server::BookingService,
     },
@@ -19,7 +20,7 @@ use tonic::{Request, Response, Status, codegen::BoxStream};
 
 use super::{
     Grpc, assign_tables, cancel_booking, change_booking, create_booking, encode, encode_waitlist_entry::waitlist_entry,
-    get_booking, join_waitlist, leave_waitlist, list_bookings, list_waitlist, reschedule_booking, status,
+    get_booking, join_waitlist, leave_waitlist, list_bookings, list_floor, list_waitlist, reschedule_booking, status,
     stream_booking_events, suggest_slots, update_booking,
 };
 
@@ -148,6 +149,25 @@ impl BookingService for Grpc {
         let booking = self.bookings.assign_tables(&target, &wish).await;
         let booking = booking.map_err(|error| assign_tables::refused(&error, &target, &wish))?;
         Ok(Response::new(AssignTablesResponse { booking: Some(encode::changed(booking, target.validate_only)) }))
+    }
+
+    async fn seat_booking(
+        &self,
+        request: Request<SeatBookingRequest>,
+    ) -> Result<Response<SeatBookingResponse>, Status> {
+        let request = request.into_inner();
+        let target = change_booking::decode(&request.booking_id, request.etag, request.validate_only)?;
+        let booking = self.bookings.seat_booking(&target, request.undo).await;
+        let booking = booking.map_err(|error| status::change_booking(&error, &target))?;
+        Ok(Response::new(SeatBookingResponse { booking: Some(encode::changed(booking, target.validate_only)) }))
+    }
+
+    async fn list_floor(&self, request: Request<ListFloorRequest>) -> Result<Response<ListFloorResponse>, Status> {
+        let request = request.into_inner();
+        let query = list_floor::decode(&request)?;
+        let found = self.bookings.list_floor(&query).await;
+        let found = found.map_err(|error| status::read(&error, status::VENUE, &request.venue_id))?;
+        Ok(Response::new(list_floor::encode(found)))
     }
 
     async fn join_waitlist(

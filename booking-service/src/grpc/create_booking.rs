@@ -3,7 +3,7 @@ use tonic::Status;
 
 use crate::domain::{
     AreaKey, Contact, ConversationId, Email, GivenPhone, IdempotencyKey, Name, NewBooking, PartySize, SlotKey, Source,
-    SpecialRequests, VenueId, parse_date, parse_start_time,
+    SpecialRequests, VenueId, WALK_IN, parse_date, parse_start_time,
 };
 
 /// Decodes the request, or returns every violation.
@@ -14,7 +14,11 @@ pub fn decode(request: wire::CreateBookingRequest) -> Result<NewBooking, Status>
     let date = violations.check("date", parse_date(&request.date));
     let start_time = violations.check("start_time", parse_start_time(&request.start_time));
     let party_size = violations.check("party_size", PartySize::parse(request.party_size));
-    let contact = decode_contact(request.contact, &mut violations);
+    let is_walk_in = request.source == WALK_IN;
+    let contact = match request.contact {
+        None if is_walk_in => Some(None),
+        contact => decode_contact(contact, !is_walk_in, &mut violations).map(Some),
+    };
     let conversation_id =
         violations.check_optional("conversation_id", given(request.conversation_id).map(ConversationId::parse));
     let special_requests =
@@ -59,10 +63,15 @@ pub fn decode(request: wire::CreateBookingRequest) -> Result<NewBooking, Status>
     })
 }
 
-pub(super) fn decode_contact(contact: Option<wire::Contact>, violations: &mut Violations) -> Option<Contact> {
+/// `needs_address`: an e-mail address or a telephone number is required.
+pub(super) fn decode_contact(
+    contact: Option<wire::Contact>,
+    needs_address: bool,
+    violations: &mut Violations,
+) -> Option<Contact> {
     let contact = contact.unwrap_or_default();
     let name = violations.check("contact.name", Name::parse(&contact.name));
-    let is_unreachable = contact.email.is_empty() && contact.phone.is_empty();
+    let is_unreachable = needs_address && contact.email.is_empty() && contact.phone.is_empty();
     if is_unreachable {
         violations.add("contact.email", "is required unless contact.phone is given");
     }

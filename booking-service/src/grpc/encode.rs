@@ -47,7 +47,7 @@ pub fn booking(open: OpenBooking) -> wire::Booking {
         venue_notes: venue_notes.unwrap_or_default(),
         party_notes: party_notes.unwrap_or_default(),
         tags,
-        contact: contact.map(self::contact),
+        contact: contact.and_then(self::contact),
         erased_at: booking.erased_at.map(timestamp),
         source: booking.source,
         price_per_person_cents: booking.price_per_person_cents,
@@ -65,6 +65,7 @@ pub fn booking(open: OpenBooking) -> wire::Booking {
         retained_cents: booking.retained_cents.unwrap_or(0),
         refund_percent_max: booking.refund_percent_max,
         guest_confirmed_at: booking.guest_confirmed_at.map(timestamp),
+        seated_at: booking.seated_at.map(timestamp),
     }
 }
 
@@ -200,7 +201,7 @@ pub fn unavailable_reason(refusal: SlotRefusal) -> wire::UnavailableReason {
 pub fn customer(customer: Customer) -> wire::Customer {
     wire::Customer {
         customer_id: customer.id.to_string(),
-        contact: customer.contact.map(contact),
+        contact: customer.contact.and_then(contact),
         consents: customer.consents.into_iter().map(super::set_consent::consent).collect(),
         booking_count: customer.booking_count,
         created_at: Some(timestamp(customer.created_at)),
@@ -215,17 +216,18 @@ pub fn customer(customer: Customer) -> wire::Customer {
 fn merged_customer(customer: MergedCustomer) -> wire::MergedCustomer {
     wire::MergedCustomer {
         customer_id: customer.id.to_string(),
-        contact: customer.contact.map(contact),
+        contact: customer.contact.and_then(contact),
         merged_at: Some(timestamp(customer.merged_at)),
     }
 }
 
-pub fn contact(contact: StoredContact) -> wire::Contact {
-    wire::Contact {
+/// `None` for a walk-in that gave none.
+pub fn contact(contact: StoredContact) -> Option<wire::Contact> {
+    (!contact.is_empty()).then(|| wire::Contact {
         name: contact.name,
         email: contact.email.unwrap_or_default(),
         phone: contact.phone.unwrap_or_default(),
-    }
+    })
 }
 
 /// A local date such as `2026-12-05`. A page of slots has thousands of dates and times, so this does not use a chrono

@@ -15,7 +15,7 @@ pub fn decode(request: wire::JoinWaitlistRequest) -> Result<NewWaitlistEntry, St
     let date = violations.check("date", parse_date(&request.date));
     let start_time = violations.check("start_time", parse_start_time(&request.start_time));
     let party_size = violations.check("party_size", PartySize::parse(request.party_size));
-    let contact = decode_contact(request.contact, &mut violations);
+    let contact = decode_contact(request.contact, true, &mut violations);
     let conversation_id =
         violations.check_optional("conversation_id", given(request.conversation_id).map(ConversationId::parse));
     let special_requests =

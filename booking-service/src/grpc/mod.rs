@@ -19,6 +19,7 @@ mod join_waitlist;
 mod leave_waitlist;
 mod list_availability;
 mod list_bookings;
+mod list_floor;
 mod list_payments;
 mod list_venues;
 mod list_waitlist;

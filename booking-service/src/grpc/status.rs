@@ -17,7 +17,8 @@ use crate::{
     bookings::create::CreateBookingError,
     bookings::list::ListBookingsError,
     domain::{
-        BookingChange, BookingId, BookingStatus, ChangeRefusal, NewBooking, PhoneFault, SPECIAL_DAYS_MAX, VenueId,
+        BookingChange, BookingId, BookingStatus, ChangeRefusal, NewBooking, PhoneFault, SEATED_EARLY, SPECIAL_DAYS_MAX,
+        VenueId,
     },
     event_stream::stream::StreamError,
     floors::set::SetFloorError,
@@ -93,6 +94,18 @@ pub fn change_booking(error: &ChangeBookingError, target: &BookingTarget) -> Sta
             ChangeRefusal::NotStarted => {
                 let message = "The booking has not started: call again after its start, or cancel it.";
                 change_refused("BOOKING_NOT_STARTED", message, &booking_id, *status)
+            }
+            ChangeRefusal::TooEarlyToSeat => {
+                let message =
+                    "A party is seated at most two hours before the start: call again later, or reschedule it.";
+                failure_of_change("TOO_EARLY_TO_SEAT", message, &booking_id, *status)
+                    .with("early_minutes", SEATED_EARLY.num_minutes())
+                    .into()
+            }
+            ChangeRefusal::Seated => {
+                let message = "The party was seated, so it has come: complete the booking, or take the seating back \
+                               with SeatBooking and undo.";
+                change_refused("BOOKING_SEATED", message, &booking_id, *status)
             }
             ChangeRefusal::UndoTimeOver { undo_minutes } => {
                 let message = "The venue's undo_minutes are over: make a new booking.";
@@ -185,6 +198,10 @@ fn not_allowed(change: BookingChange) -> (&'static str, &'static str) {
             "BOOKING_NOT_REINSTATABLE",
             "Only a CANCELLED, COMPLETED or NO_SHOW booking is reinstated, and one that was never confirmed only \
              before its start and if it was no offer: make a new booking.",
+        ),
+        BookingChange::Seat => (
+            "BOOKING_NOT_SEATABLE",
+            "Only the party of a CONFIRMED booking whose visit has not ended is seated: read the booking again.",
         ),
         BookingChange::CorrectInstant => {
             ("BOOKING_NOT_CORRECTABLE", "Only a booking that can still take place is corrected.")

@@ -1,7 +1,7 @@
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Deserialize;
 
-use crate::domain::{Currency, SlotRules, Terms};
+use crate::domain::{Currency, SlotRules, Terms, WALK_IN_LATE_MINUTES};
 
 /// A venue's policy, and the clock of its row. Read as the JSON of its row.
 #[derive(Debug, Clone, Deserialize)]
@@ -25,6 +25,12 @@ pub struct VenuePolicy {
 }
 
 impl VenuePolicy {
+    /// The policy for parties at the door.
+    #[must_use]
+    pub fn for_walk_ins(self) -> Self {
+        Self { notice_minutes: -WALK_IN_LATE_MINUTES, deposit_percent: 0, ..self }
+    }
+
     /// The local date at the venue at a moment. The SQL function `venue_date` has the same rule.
     pub fn date_at(&self, moment: DateTime<Utc>) -> NaiveDate {
         let has_changed = self.clock_changes_at.is_some_and(|at| moment >= at);

@@ -88,7 +88,7 @@ impl Waitlist {
                 Err(error) if LOST_ON.iter().any(|constraint| error.violates(constraint)) => continue,
                 Err(error) if is_deadlock(&error) => continue,
                 Err(error) if LOST_TO_ANOTHER_CONTACT.iter().any(|constraint| error.violates(constraint)) => {
-                    draft.customer = self.customers.draft(&new.contact, new.slot.venue_id);
+                    draft.customer = self.customers.draft(Some(&new.contact), new.slot.venue_id);
                     continue;
                 }
                 Err(error) => return Err(error.into()),
@@ -108,7 +108,7 @@ impl Waitlist {
                     return Ok(Joined { entry: row.read()?, replayed });
                 }
                 Outcome::OtherPhoneRegion(region) => {
-                    let redraft = self.customers.redraft(&new.contact, new.slot.venue_id, region);
+                    let redraft = self.customers.redraft(Some(&new.contact), new.slot.venue_id, region);
                     draft.customer = redraft.map_err(JoinWaitlistError::Phone)?;
                     draft.details_sealed = self.seal_details(new, draft.booking_id, &draft.customer);
                 }
@@ -135,7 +135,7 @@ impl Waitlist {
                 _ => Err(JoinWaitlistError::Contended),
             };
         }
-        let redraft = self.customers.redraft(&new.contact, new.slot.venue_id, preview.phone_region()?);
+        let redraft = self.customers.redraft(Some(&new.contact), new.slot.venue_id, preview.phone_region()?);
         redraft.map_err(JoinWaitlistError::Phone)?;
         if let Some(refusal) = join_refusal(&preview, new, draft.now)? {
             return Err(refused(refusal));
@@ -163,7 +163,7 @@ impl Waitlist {
     /// booking that an offer will create.
     fn draft_entry(&self, new: &NewWaitlistEntry) -> Draft {
         let booking_id = BookingId::generate();
-        let customer = self.customers.draft(&new.contact, new.slot.venue_id);
+        let customer = self.customers.draft(Some(&new.contact), new.slot.venue_id);
         Draft {
             fingerprint: self.fingerprint_of_entry(new),
             entry_id: WaitlistEntryId::generate(),

@@ -200,7 +200,8 @@ const TABLE: &[(&str, Methods)] = {
         (
             "teppan.booking.v1.BookingService",
             &[
-                ("CreateBooking", only(Orchestrator), Change),
+                // Venues enter walk-ins and bookings by telephone.
+                ("CreateBooking", any_of(&[Orchestrator, Venue]), Change),
                 ("GetBooking", any_of(&[Orchestrator, Venue]), PersonalData),
                 ("ListBookings", any_of(&[Orchestrator, Venue]), PersonalData),
                 ("ConfirmBooking", only(Orchestrator), Change),
@@ -212,6 +213,8 @@ const TABLE: &[(&str, Methods)] = {
                 ("UpdateBooking", any_of(&[Orchestrator, Venue]), Change),
                 ("ReinstateBooking", only(Venue), Change),
                 ("AssignTables", only(Venue), Change),
+                ("SeatBooking", only(Venue), Change),
+                ("ListFloor", any_of(&[Orchestrator, Venue]), PersonalData),
                 ("JoinWaitlist", only(Orchestrator), Change),
                 ("LeaveWaitlist", only(Orchestrator), Change),
                 ("ListWaitlist", any_of(&[Orchestrator, Venue]), PersonalData),

@@ -202,10 +202,12 @@ impl Model {
         let (slot, party_size) = wanted(&proto);
         let wish = Wish { venue_id: &proto.venue_id, slot, party_size, but: Some(n) };
         let moves = slot != (date(&proto.date), time(&proto.start_time));
-        if moves
-            && !request.allow_duplicate
-            && let Some(refused) = self.duplicate(wish, &proto.customer_id)
-        {
+        let duplicate = if moves && !request.allow_duplicate { self.duplicate(wish, &proto.customer_id) } else { None };
+        // Another offer of the new slot has its own reason, below.
+        let (day, start_time) = (slot.0.to_string(), slot.1.format("%H:%M").to_string());
+        let target = wire::Booking { date: day, start_time, ..proto.clone() };
+        let is_offered = !proto.waitlist_entry_id.is_empty() && self.is_offered(&proto, &target);
+        if let Some(refused) = duplicate.clone().filter(|_| !is_offered) {
             return Err(refused);
         }
         // Fewer guests in the same slot are always accepted, at the booking's own price.
@@ -246,6 +248,9 @@ impl Model {
         let is_open_offer = !proto.waitlist_entry_id.is_empty() && proto.status() == BookingStatus::Pending;
         if changes_slot && is_open_offer && !confirms && self.is_offered(&proto, &moved) {
             return Err(rules::not_in(&proto, "SLOT_ALREADY_OFFERED"));
+        }
+        if let Some(refused) = duplicate {
+            return Err(refused);
         }
         Arc::make_mut(&mut self.bookings[n]).base_cents = keeps.map_or(0, |keeps| keeps.base_cents);
         let reply = self.change(n, "teppan.booking.rescheduled.v1", |booking| *booking = moved);

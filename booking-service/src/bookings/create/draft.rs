@@ -33,6 +33,7 @@ pub struct Draft {
     pub area: String,
     /// Whether the customer may have another booking at that time.
     pub allows_duplicate: bool,
+    pub is_walk_in: bool,
     pub destinations: Vec<String>,
     pub now: DateTime<Utc>,
 }
@@ -40,7 +41,7 @@ pub struct Draft {
 impl Bookings {
     pub(super) fn draft(&self, new: &NewBooking) -> Draft {
         let booking_id = BookingId::generate();
-        let customer = self.customers.draft(&new.contact, new.slot.venue_id);
+        let customer = self.customers.draft(new.contact.as_ref(), new.slot.venue_id);
         Draft {
             key: new.key.as_str().to_owned(),
             fingerprint: self.fingerprint_of(new),
@@ -57,6 +58,7 @@ impl Bookings {
             source: new.source.as_ref().map_or("", Source::as_str).to_owned(),
             area: new.area.as_ref().map_or("", AreaKey::as_str).to_owned(),
             allows_duplicate: new.allows_duplicate,
+            is_walk_in: new.is_walk_in(),
             destinations: self.destinations(new.conversation_id.is_some()),
             now: self.clock.now(),
         }
@@ -68,6 +70,7 @@ impl Bookings {
 
     /// The keyed hash of the normalised request without its key.
     fn fingerprint_of(&self, new: &NewBooking) -> Hashes {
+        let contact = new.contact.as_ref();
         let expected_total = new.expected_total_cents.map(|cents| cents.to_string());
         let fields = [
             b"CreateBooking".to_vec(),
@@ -75,9 +78,9 @@ impl Bookings {
             new.slot.date.to_string().into_bytes(),
             new.slot.start_time.to_string().into_bytes(),
             new.party_size.get().to_be_bytes().to_vec(),
-            new.contact.name.as_str().as_bytes().to_vec(),
-            optional(new.contact.email.as_ref().map(Email::as_str)),
-            optional(new.contact.phone.as_ref().map(GivenPhone::canonical)),
+            contact.map_or_else(Vec::new, |contact| contact.name.as_str().as_bytes().to_vec()),
+            optional(contact.and_then(|contact| contact.email.as_ref()).map(Email::as_str)),
+            optional(contact.and_then(|contact| contact.phone.as_ref()).map(GivenPhone::canonical)),
             optional(new.conversation_id.as_ref().map(ConversationId::as_str)),
             optional(new.special_requests.as_ref().map(SpecialRequests::as_str)),
             optional(expected_total),

@@ -83,6 +83,7 @@ fn bind(drafts: &[Draft]) -> sqlx::query::Query<'_, sqlx::Postgres, sqlx::postgr
         .bind(column(drafts, |draft| draft.customer.phone_region.as_deref()))
         .bind(column(drafts, |draft| draft.area.as_str()))
         .bind(column(drafts, |draft| draft.allows_duplicate))
+        .bind(column(drafts, |draft| draft.is_walk_in))
 }
 
 /// An array as the text that PostgreSQL reads. An array of arrays of different lengths cannot be a parameter.
@@ -190,6 +191,7 @@ impl Made {
             refund_base_cents: None,
             refund_percent_max: None,
             guest_confirmed_at: None,
+            seated_at: None,
             version: 1,
             event_hash: self.event_hash,
             created_at: draft.now,

@@ -98,7 +98,7 @@ pub fn request(venue_id: &str, first_date: NaiveDate, slot: usize) -> CreateBook
 }
 
 /// What stands for each parameter of the statement.
-pub const PARAMETERS: [&str; 24] = [
+pub const PARAMETERS: [&str; 25] = [
     "lpad(to_hex(:id::bigint), 32, '0')::uuid::text",
     ":fingerprint::bytea",
     ":venue::uuid",
@@ -122,6 +122,7 @@ pub const PARAMETERS: [&str; 24] = [
     "now()",
     "NULL::text",
     "''::text",
+    "false",
     "false",
 ];
 

@@ -56,3 +56,12 @@ FROM (
     LIMIT 100
 ) AS visit
 $$;
+
+-- Walk-ins and the door of a venue.
+
+-- Why a walk-in cannot book a slot, or NULL: as slot_refusal, with the notice of walk-ins. They take a slot that began at
+-- most 30 minutes ago; `WALK_IN_LATE_MINUTES` in src/domain/walk_in.rs has the same number.
+CREATE FUNCTION walk_in_refusal(venue venues, slot slots, slot_date date, party_size integer, moment timestamptz)
+RETURNS text LANGUAGE sql STABLE AS $$
+SELECT slot_refusal(jsonb_populate_record(venue, '{"notice_minutes": -30}'), slot, slot_date, party_size, moment)
+$$;
