@@ -59,9 +59,9 @@ impl BookingStatus {
             (Self::Pending | Self::Confirmed, Change::Cancel) => Some(Self::Cancelled),
             (Self::Pending | Self::Confirmed, Change::Reschedule)
             // An expired booking may still take its seats again.
-            | (Self::Pending | Self::Confirmed | Self::Expired, Change::CorrectInstant) => Some(self),
+            | (Self::Pending | Self::Confirmed | Self::Expired, Change::CorrectInstant)
+            | (Self::Confirmed, Change::Seat) => Some(self),
             (any, Change::Update) => Some(any),
-            (Self::Confirmed, Change::Seat) => Some(Self::Confirmed),
             // PENDING if it was cancelled before it was confirmed.
             (Self::Cancelled | Self::Completed | Self::NoShow, Change::Reinstate) => Some(Self::Confirmed),
             (Self::Confirmed, Change::Complete) => Some(Self::Completed),
