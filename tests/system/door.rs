@@ -193,7 +193,7 @@ async fn the_floor_shows_who_is_seated_who_comes_next_and_who_is_late() {
     door.seat(&next, false).await.expect("it came early");
     let move_it = RescheduleBookingRequest {
         booking_id: next.booking_id.clone(),
-        start_time: door.walk_in(180).start_time,
+        start_time: door.walk_in(300).start_time,
         ..Default::default()
     };
     let moved = door.service.clients.clone().bookings.reschedule_booking(move_it).await.expect("moved");

@@ -64,9 +64,8 @@ impl BookingStatus {
             (Self::Pending | Self::Confirmed, Change::Reschedule | Change::AssignTables)
             // An expired booking may still take its seats again.
             | (Self::Pending | Self::Confirmed | Self::Expired, Change::CorrectInstant)
-            | (Self::Confirmed, Change::ConfirmByGuest) => Some(self),
+            | (Self::Confirmed, Change::ConfirmByGuest | Change::Seat) => Some(self),
             (any, Change::Update) => Some(any),
-            (Self::Confirmed, Change::Seat) => Some(Self::Confirmed),
             // PENDING if it was cancelled before it was confirmed.
             (Self::Cancelled | Self::Completed | Self::NoShow, Change::Reinstate) => Some(Self::Confirmed),
             (Self::Confirmed, Change::Complete) => Some(Self::Completed),

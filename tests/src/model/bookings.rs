@@ -201,8 +201,9 @@ impl Model {
         }
         let (slot, party_size) = wanted(&proto);
         let wish = Wish { venue_id: &proto.venue_id, slot, party_size, but: Some(n) };
-        let moves = slot != (date(&proto.date), time(&proto.start_time));
-        let duplicate = if moves && !request.allow_duplicate { self.duplicate(wish, &proto.customer_id) } else { None };
+        let to_other_slot = slot != (date(&proto.date), time(&proto.start_time));
+        let duplicate =
+            if to_other_slot && !request.allow_duplicate { self.duplicate(wish, &proto.customer_id) } else { None };
         // Another offer of the new slot has its own reason, below.
         let (day, start_time) = (slot.0.to_string(), slot.1.format("%H:%M").to_string());
         let target = wire::Booking { date: day, start_time, ..proto.clone() };
