@@ -20,18 +20,16 @@ use self::{
 use crate::{
     bookings::Bookings,
     bookings::{
-        begin::created,
+        begin::{SlotWish, offered},
         booking::{Booking, OpenBooking},
         change::is_deadlock,
         details::BookingDetails,
         event_data::EventData,
         fold::fold,
         get::BookingLookup,
-        preview::Preview,
     },
     customers::draft::LOST_TO_ANOTHER_CONTACT,
     domain::{BookingId, ConfirmationCode, NewBooking, OutboxDestination, PhoneFault, Refusal},
-    slots::row::{seat, slot_refusal},
 };
 
 /// The statement; new connections prepare it when they open.
@@ -87,6 +85,13 @@ impl From<ReadError> for CreateBookingError {
     }
 }
 
+impl NewBooking {
+    fn wish(&self) -> SlotWish<'_> {
+        let Self { slot, party_size, expected_total_cents, .. } = *self;
+        SlotWish { slot, party_size: party_size.get(), area: self.area.as_ref(), expected_total_cents }
+    }
+}
+
 impl Bookings {
     /// Takes seats for a party and records the booking, its event and its messages, in one round trip. A second round
     /// trip is needed if the telephone number has no country code and this process does not know the venue's phone
@@ -116,7 +121,7 @@ impl Bookings {
     /// The booking as a call would create it now. It has no ids, no code and no customer.
     async fn would_create(&self, new: &NewBooking) -> Result<Created, CreateBookingError> {
         let mut draft = self.draft(new);
-        let preview = self.preview(new.slot, "CreateBooking", new.key.as_str(), &draft.customer).await?;
+        let preview = self.preview(new.slot, "CreateBooking", new.key.as_str(), Some(&draft.customer)).await?;
         let preview = preview.ok_or(CreateBookingError::Refused(Refusal::VenueNotFound))?;
         if let Some((fingerprint, booking_id)) = preview.prior {
             if !draft.fingerprint.matches(&fingerprint) {
@@ -128,23 +133,12 @@ impl Bookings {
         let region = preview.phone_region()?;
         let redraft = self.customers.redraft(&new.contact, new.slot.venue_id, region);
         draft.customer = redraft.map_err(CreateBookingError::Phone)?;
-        let party_size = new.party_size.get();
-        let Preview { venue, slot, .. } = &preview;
-        if let Some(refusal) = slot_refusal(venue, slot.as_ref(), new.slot.date, party_size, draft.now) {
-            return Err(CreateBookingError::Refused(refusal));
-        }
-        let slot = slot.as_ref().ok_or(CreateBookingError::Refused(Refusal::SlotNotFound))?;
-        let seating = seat(slot, preview.floor.as_ref(), new.area.as_ref(), party_size);
-        let seating = seating.map_err(CreateBookingError::Refused)?;
-        let total_cents = slot.price_per_person_cents * i64::from(party_size);
-        if new.expected_total_cents.is_some_and(|expected| expected != total_cents) {
-            return Err(CreateBookingError::Refused(Refusal::PriceChanged { total_cents }));
-        }
+        let offered = offered(&preview, new.wish(), draft.now).map_err(CreateBookingError::Refused)?;
         let created = wire::BookingCreated {
             booking_id: Uuid::nil().to_string(),
             customer_id: Uuid::nil().to_string(),
             conversation_id: new.conversation_id.as_ref().map_or_else(String::new, |id| id.as_str().to_owned()),
-            ..created(slot, &seating, venue, party_size, false, draft.now)
+            ..offered
         };
         let booking = fold(None, &EventData::BookingCreated(created), draft.now);
         let booking = Booking {

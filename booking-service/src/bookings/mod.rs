@@ -27,6 +27,7 @@ pub mod list;
 pub mod load;
 pub mod metrics;
 pub mod preview;
+pub mod quote;
 pub mod refund;
 pub mod reinstate;
 pub mod reschedule;

@@ -16,9 +16,7 @@ use crate::{
     bookings::change::{BookingTarget, ChangeBookingError},
     bookings::create::CreateBookingError,
     bookings::list::ListBookingsError,
-    domain::{
-        BookingChange, BookingId, BookingStatus, ChangeRefusal, NewBooking, PhoneFault, SPECIAL_DAYS_MAX, VenueId,
-    },
+    domain::{BookingChange, BookingId, BookingStatus, ChangeRefusal, PhoneFault, SPECIAL_DAYS_MAX, SlotKey, VenueId},
     event_stream::stream::StreamError,
     floors::set::SetFloorError,
     payments::move_money::MoneyRefusal,
@@ -65,11 +63,11 @@ pub fn read(error: &ReadError, kind: Kind, name: &str) -> Status {
     }
 }
 
-pub fn create_booking(error: &CreateBookingError, new: &NewBooking) -> Status {
+pub fn create_booking(error: &CreateBookingError, slot: &SlotKey) -> Status {
     match error {
         CreateBookingError::KeyReused => key_reused(),
         CreateBookingError::Phone(fault) => phone(*fault),
-        CreateBookingError::Refused(refusal) => refused(*refusal, &new.slot),
+        CreateBookingError::Refused(refusal) => refused(*refusal, slot),
         CreateBookingError::Contended => Failure::overloaded().into(),
         CreateBookingError::Corrupted(error) => error.to_failure().into(),
         CreateBookingError::Database(error) => error.to_failure().into(),

@@ -201,6 +201,7 @@ const TABLE: &[(&str, Methods)] = {
             "teppan.booking.v1.BookingService",
             &[
                 ("CreateBooking", only(Orchestrator), Change),
+                ("QuoteBooking", any_of(&[Orchestrator, Venue]), No),
                 ("GetBooking", any_of(&[Orchestrator, Venue]), PersonalData),
                 ("ListBookings", any_of(&[Orchestrator, Venue]), PersonalData),
                 ("ConfirmBooking", only(Orchestrator), Change),
