@@ -51,7 +51,7 @@ pub fn decide(
     decision.free_seats();
     decision.apply(EventData::BookingCancelled(wire::BookingCancelled {
         cancelled_by: wire::CancellationInitiator::from(by).into(),
-        refund_due_cents: (booking.paid_cents - kept_cents).max(0),
+        refund_due_cents: (booking.paid_without_extras_cents() - kept_cents).max(0),
         kept_cents,
         ..Default::default()
     }))?;

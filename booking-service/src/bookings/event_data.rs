@@ -290,6 +290,7 @@ fn describe_payment(data: &mut EventData, after: &Booking) {
     match data {
         EventData::PaymentRecorded(event) => {
             sums!(event);
+            event.extras_cents = Some(after.extras_cents.unwrap_or(0));
             event.hold_expires_at = hold_expires_at;
         }
         EventData::PaymentFailed(event) => {
@@ -302,6 +303,7 @@ fn describe_payment(data: &mut EventData, after: &Booking) {
         }
         EventData::PaymentRefunded(event) => {
             sums!(event);
+            event.extras_cents = Some(after.extras_cents.unwrap_or(0));
         }
         _ => {}
     }

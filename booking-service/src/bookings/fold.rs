@@ -147,6 +147,7 @@ fn created(event: &wire::BookingCreated, at: DateTime<Utc>) -> Option<Booking> {
         retained_cents: None,
         refund_base_cents: None,
         refund_percent_max: None,
+        extras_cents: None,
         version: 1,
         event_hash: Vec::new(),
         created_at: at,
@@ -245,6 +246,7 @@ fn pay(booking: &mut Booking, event: &EventData) -> Option<()> {
     match event {
         EventData::PaymentRecorded(event) => {
             sums!(event);
+            extras(booking, event.extras_cents);
             booking.hold_expires_at = instant(event.hold_expires_at.as_ref());
         }
         EventData::PaymentFailed(event) => {
@@ -256,8 +258,18 @@ fn pay(booking: &mut Booking, event: &EventData) -> Option<()> {
             booking.unpaid_hold_expires_at = booking.unpaid_hold_expires_at.or(booking.hold_expires_at);
             booking.hold_expires_at = instant(event.hold_expires_at.as_ref());
         }
-        EventData::PaymentRefunded(event) => sums!(event),
+        EventData::PaymentRefunded(event) => {
+            sums!(event);
+            extras(booking, event.extras_cents);
+        }
         _ => return None,
     }
     Some(())
+}
+
+/// The version before does not write this sum, and leaves the column as it is.
+fn extras(booking: &mut Booking, cents: Option<i64>) {
+    if let Some(cents) = cents {
+        booking.extras_cents = (cents != 0).then_some(cents);
+    }
 }

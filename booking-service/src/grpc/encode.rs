@@ -63,6 +63,7 @@ pub fn booking(open: OpenBooking) -> wire::Booking {
         terms: booking.terms.as_deref().map(Into::into),
         retained_cents: booking.retained_cents.unwrap_or(0),
         refund_percent_max: booking.refund_percent_max,
+        extras_cents: booking.extras_cents.unwrap_or(0),
     }
 }
 

@@ -16,7 +16,7 @@ SET confirmation_code = r.confirmation_code, status = r.status, venue_id = r.ven
     confirmed_at = r.confirmed_at, cancelled_at = r.cancelled_at, cancelled_by = r.cancelled_by,
     conversation_id = r.conversation_id, waitlist_entry_id = r.waitlist_entry_id, version = r.version,
     area = r.area, occupied_until = r.occupied_until, terms = r.terms, retained_cents = r.retained_cents,
-    refund_base_cents = r.refund_base_cents, refund_percent_max = r.refund_percent_max,
+    refund_base_cents = r.refund_base_cents, extras_cents = r.extras_cents, refund_percent_max = r.refund_percent_max,
     created_at = r.created_at, updated_at = r.updated_at
 FROM target t
 JOIN bookings_rebuilt r ON r.booking_id = t.booking_id

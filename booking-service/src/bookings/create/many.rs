@@ -181,6 +181,7 @@ impl Made {
             retained_cents: None,
             refund_base_cents: None,
             refund_percent_max: None,
+            extras_cents: None,
             version: 1,
             event_hash: self.event_hash,
             created_at: draft.now,
