@@ -1,15 +1,15 @@
 -- The terms under which a booking was made, and what its changes have kept.
 --
--- The terms are values, not a reference to a version of the venue's policy: a booking's row and its first event then say
--- all that a refund depends on, and nothing must be looked up to fold the events again.
+-- The terms are values, not a reference to a version of the venue's policy: a booking's row and its first event then
+-- say all that a refund depends on, and nothing must be looked up to fold the events again.
 --
 -- NULL in each column: the version before wrote the row. Then the venue's current policy holds, and nothing was kept.
 ALTER TABLE bookings
     ADD COLUMN terms jsonb,
     -- What the venue keeps of money that late changes freed; NULL: nothing.
     ADD COLUMN retained_cents bigint,
-    -- The largest price that was paid for when the customer changed the booking late; NULL: it was not changed late. What
-    -- the venue keeps is a part of it.
+    -- The largest price that was paid for when the customer changed the booking late; NULL: it was not changed late.
+    -- What the venue keeps is a part of it.
     ADD COLUMN refund_base_cents bigint,
     -- The largest part of the paid amount that a cancellation by the customer gives back, in percent, since the booking
     -- was changed late; NULL: as the terms say.

@@ -99,7 +99,7 @@ impl Booking {
         self.paid_cents - self.extras_cents.unwrap_or(0)
     }
 
-    /// What the venue may keep, besides extras, while the booking stands: the price, and what late changes have retained.
+    /// What the venue may keep, besides extras, while the booking stands: the price and what late changes retained.
     pub fn may_keep_cents(&self) -> i64 {
         self.total_cents + self.retained_cents.unwrap_or(0)
     }
