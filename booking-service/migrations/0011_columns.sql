@@ -33,10 +33,13 @@ ALTER TABLE bookings
     -- The largest part of the paid amount that a cancellation by the customer gives back, in percent, since the booking
     -- was changed late; NULL: as the terms say.
     ADD COLUMN refund_percent_max integer,
+    -- The part of the paid amount that is for tips and extras beyond the price, and is never owed; NULL: nothing.
+    ADD COLUMN extras_cents bigint,
     -- Not validated: that would read the whole table, whose rows all have NULL here.
     ADD CONSTRAINT booking_terms CHECK (jsonb_typeof(terms) = 'object') NOT VALID,
     ADD CONSTRAINT booking_retained CHECK (retained_cents > 0) NOT VALID,
     ADD CONSTRAINT booking_refund_base CHECK (refund_base_cents >= retained_cents) NOT VALID,
+    ADD CONSTRAINT booking_extras CHECK (extras_cents > 0 AND extras_cents <= paid_cents) NOT VALID,
     ADD CONSTRAINT booking_refund_percent_max CHECK (refund_percent_max BETWEEN 0 AND 99) NOT VALID;
 
 -- A customer who was made by a walk-in without a contact. Each walk-in has a customer of its own, which no contact
@@ -56,6 +59,9 @@ ALTER TABLE customers ADD CONSTRAINT customer_erased_wholly CHECK (
 ALTER TABLE bookings
     ADD COLUMN seated_at timestamptz,
     ADD CONSTRAINT booking_seated CHECK (seated_at IS NULL OR confirmed_at IS NOT NULL) NOT VALID;
+
+-- Whether the payment is for tips and extras; NULL: no.
+ALTER TABLE payments ADD COLUMN is_extra boolean;
 
 -- Whether the venue has a floor. SetFloor locks all upcoming slots, and marks them when the venue gets or loses its
 -- floor, before it counts their bookings. So a booking either is counted by it or sees another mark on the slot that it

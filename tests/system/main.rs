@@ -51,6 +51,7 @@ mod plain_service;
 mod private_postgres;
 mod processes;
 mod publication;
+mod quotes;
 mod raw;
 mod reflection;
 mod reminders;

@@ -1,12 +1,41 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use teppan_shared::contract::events::v1 as wire;
 
-use super::event_data::timestamp;
+use super::{event_data::timestamp, preview::Preview};
 use crate::{
-    domain::deposit_cents,
-    slots::row::{Seating, SlotRow},
+    domain::{AreaKey, Refusal, SlotKey, deposit_cents},
+    slots::row::{Seating, SlotRow, seat, slot_refusal},
     venues::policy::VenuePolicy,
 };
+
+/// A slot and the party that wants to book it.
+#[derive(Debug, Clone, Copy)]
+pub struct SlotWish<'a> {
+    pub slot: SlotKey,
+    pub party_size: i32,
+    pub area: Option<&'a AreaKey>,
+    /// The price that the customer was quoted, in minor units.
+    pub expected_total_cents: Option<i64>,
+}
+
+/// The first event of the booking that CreateBooking would make now, or why it would refuse it.
+///
+/// # Errors
+/// The same refusals as those of create.sql.
+pub fn offered(preview: &Preview, wish: SlotWish<'_>, now: DateTime<Utc>) -> Result<wire::BookingCreated, Refusal> {
+    let Preview { venue, slot, floor, .. } = preview;
+    let SlotWish { party_size, .. } = wish;
+    if let Some(refusal) = slot_refusal(venue, slot.as_ref(), wish.slot.date, party_size, now) {
+        return Err(refusal);
+    }
+    let slot = slot.as_ref().ok_or(Refusal::SlotNotFound)?;
+    let seating = seat(slot, floor.as_ref(), wish.area, party_size, &[])?;
+    let total_cents = slot.price_per_person_cents * i64::from(party_size);
+    if wish.expected_total_cents.is_some_and(|expected| expected != total_cents) {
+        return Err(Refusal::PriceChanged { total_cents });
+    }
+    Ok(created(slot, &seating, venue, party_size, false, now))
+}
 
 /// The first event of a booking of a slot: its price, its deposit, and until when its seats are held. An offer is
 /// pending, also when no deposit is due.

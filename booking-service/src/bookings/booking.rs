@@ -67,6 +67,8 @@ pub struct Booking {
     pub guest_confirmed_at: Option<DateTime<Utc>>,
     /// When the party was seated.
     pub seated_at: Option<DateTime<Utc>>,
+    /// The part of `paid_cents` that is for tips and extras beyond the price; `None`: nothing.
+    pub extras_cents: Option<i64>,
     pub version: i64,
     #[serde(serialize_with = "hex")]
     pub event_hash: Vec<u8>,
@@ -108,7 +110,12 @@ impl Booking {
         }
     }
 
-    /// What the venue may keep while the booking stands: the price, and what late changes have retained.
+    /// What was paid without tips and extras: for the price, or in error.
+    pub fn paid_without_extras_cents(&self) -> i64 {
+        self.paid_cents - self.extras_cents.unwrap_or(0)
+    }
+
+    /// What the venue may keep, besides extras, while the booking stands: the price and what late changes retained.
     pub fn may_keep_cents(&self) -> i64 {
         self.total_cents + self.retained_cents.unwrap_or(0)
     }
@@ -116,7 +123,7 @@ impl Booking {
     /// The part of the deposit that is still due; 0 unless the booking is pending.
     pub fn deposit_due_cents(&self) -> i64 {
         let is_pending = self.status == BookingStatus::Pending;
-        if is_pending { (self.deposit_cents - self.paid_cents).max(0) } else { 0 }
+        if is_pending { (self.deposit_cents - self.paid_without_extras_cents()).max(0) } else { 0 }
     }
 
     /// The columns with impossible values; the constraints of the table check the same.
@@ -132,6 +139,7 @@ impl Booking {
             ("disputed_cents", self.disputed_cents >= 0),
             ("kept_cents", self.kept_cents >= 0),
             ("retained_cents", self.retained_cents.is_none_or(|cents| cents > 0)),
+            ("extras_cents", self.extras_cents.is_none_or(|cents| (1..=self.paid_cents).contains(&cents))),
             ("refund_base_cents", self.refund_base_cents.is_none_or(|base| base >= self.retained_cents.unwrap_or(0))),
             ("refund_percent_max", self.refund_percent_max.is_none_or(|percent| (0..=99).contains(&percent))),
             ("occupied_until", self.area.is_some() == self.occupied_until.is_some()),

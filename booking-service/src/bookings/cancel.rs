@@ -51,15 +51,14 @@ pub fn decide(
     decision.free_seats();
     decision.apply(EventData::BookingCancelled(wire::BookingCancelled {
         cancelled_by: wire::CancellationInitiator::from(by).into(),
-        refund_due_cents: (booking.paid_cents - kept_cents).max(0),
+        refund_due_cents: (booking.paid_without_extras_cents() - kept_cents).max(0),
         kept_cents,
         ..Default::default()
     }))?;
     Ok(decision)
 }
 
-/// The part of the received money that the venue keeps when a booking is cancelled: nothing if everything is given back,
-/// else what the terms say of the received money up to the price, and what late changes have retained.
+/// The part of the received money that the venue keeps when a booking is cancelled.
 fn kept_cents(loaded: &Loaded, by: CancellationInitiator, now: DateTime<Utc>) -> i64 {
     refund_percent(loaded, by, now).map_or(0, |percent| purse(loaded).kept_if_cancelled(percent))
 }

@@ -135,7 +135,7 @@ changed AS (
         kept_cents = r.kept_cents, hold_expires_at = r.hold_expires_at, unpaid_hold_expires_at = r.unpaid_hold_expires_at,
         confirmed_at = r.confirmed_at, cancelled_at = r.cancelled_at, cancelled_by = r.cancelled_by, area = r.area,
         occupied_until = r.occupied_until, tables = r.tables, retained_cents = r.retained_cents,
-        refund_base_cents = r.refund_base_cents, refund_percent_max = r.refund_percent_max,
+        refund_base_cents = r.refund_base_cents, extras_cents = r.extras_cents, refund_percent_max = r.refund_percent_max,
         guest_confirmed_at = r.guest_confirmed_at, seated_at = r.seated_at,
         details_sealed = CASE WHEN done.reseals THEN r.details_sealed ELSE b.details_sealed END, -- of rotate-keys, perhaps
         version = r.version, event_hash = r.event_hash, updated_at = r.updated_at

@@ -20,18 +20,17 @@ use self::{
 use crate::{
     bookings::Bookings,
     bookings::{
-        begin::created,
+        begin::{SlotWish, offered},
         booking::{Booking, OpenBooking},
         change::is_deadlock,
         details::BookingDetails,
         event_data::EventData,
         fold::fold,
         get::BookingLookup,
-        preview::Preview,
     },
     customers::draft::LOST_TO_ANOTHER_CONTACT,
     domain::{BookingId, ConfirmationCode, NewBooking, OutboxDestination, PhoneFault, Refusal, duplicate},
-    slots::row::{seat, slot_refusal, visit_end},
+    slots::row::visit_end,
 };
 
 /// The statement; new connections prepare it when they open.
@@ -87,6 +86,13 @@ impl From<ReadError> for CreateBookingError {
     }
 }
 
+impl NewBooking {
+    fn wish(&self) -> SlotWish<'_> {
+        let Self { slot, party_size, expected_total_cents, .. } = *self;
+        SlotWish { slot, party_size: party_size.get(), area: self.area.as_ref(), expected_total_cents }
+    }
+}
+
 impl Bookings {
     /// Takes seats for a party and records the booking, its event and its messages, in one round trip. A second round
     /// trip is needed if the telephone number has no country code and this process does not know the venue's phone
@@ -117,7 +123,7 @@ impl Bookings {
     async fn would_create(&self, new: &NewBooking) -> Result<Created, CreateBookingError> {
         let mut draft = self.draft(new);
         let (slot, key) = (new.slot, new.key.as_str());
-        let preview = self.preview(slot, "CreateBooking", key, &draft.customer).await?;
+        let preview = self.preview(slot, "CreateBooking", key, Some(&draft.customer)).await?;
         let mut preview = preview.ok_or(CreateBookingError::Refused(Refusal::VenueNotFound))?;
         if let Some((fingerprint, booking_id)) = preview.prior {
             if !draft.fingerprint.matches(&fingerprint) {
@@ -131,7 +137,7 @@ impl Bookings {
         let customer = redraft.map_err(CreateBookingError::Phone)?;
         if customer.phone_hashes != draft.customer.phone_hashes {
             // The number was read with another region, so it may belong to another customer.
-            let again = self.preview(slot, "CreateBooking", key, &customer).await?;
+            let again = self.preview(slot, "CreateBooking", key, Some(&customer)).await?;
             preview = again.ok_or(CreateBookingError::Refused(Refusal::VenueNotFound))?;
         }
         draft.customer = customer;
@@ -139,28 +145,19 @@ impl Bookings {
         if new.is_walk_in() {
             preview.venue = preview.venue.for_walk_ins();
         }
-        let Preview { venue, slot, .. } = &preview;
-        let visit = slot.as_ref().map(|slot| (slot.starts_at, visit_end(slot, preview.floor.as_ref(), party_size)));
+        let visit =
+            preview.slot.as_ref().map(|slot| (slot.starts_at, visit_end(slot, preview.floor.as_ref(), party_size)));
         if let Some(other) = visit.and_then(|visit| duplicate(&preview.visits, visit))
             && !new.allows_duplicate
         {
             return Err(CreateBookingError::Refused(Refusal::Duplicate(other)));
         }
-        if let Some(refusal) = slot_refusal(venue, slot.as_ref(), new.slot.date, party_size, draft.now) {
-            return Err(CreateBookingError::Refused(refusal));
-        }
-        let slot = slot.as_ref().ok_or(CreateBookingError::Refused(Refusal::SlotNotFound))?;
-        let seating = seat(slot, preview.floor.as_ref(), new.area.as_ref(), party_size, &[]);
-        let seating = seating.map_err(CreateBookingError::Refused)?;
-        let total_cents = slot.price_per_person_cents * i64::from(party_size);
-        if new.expected_total_cents.is_some_and(|expected| expected != total_cents) {
-            return Err(CreateBookingError::Refused(Refusal::PriceChanged { total_cents }));
-        }
+        let offered = offered(&preview, new.wish(), draft.now).map_err(CreateBookingError::Refused)?;
         let created = wire::BookingCreated {
             booking_id: Uuid::nil().to_string(),
             customer_id: Uuid::nil().to_string(),
             conversation_id: new.conversation_id.as_ref().map_or_else(String::new, |id| id.as_str().to_owned()),
-            ..created(slot, &seating, venue, party_size, false, draft.now)
+            ..offered
         };
         let booking = fold(None, &EventData::BookingCreated(created), draft.now);
         let booking = Booking {

@@ -37,7 +37,8 @@ person AS MATERIALIZED (           -- the customer of this contact
 offer AS MATERIALIZED (            -- the slot, its venue's policy, and the reason why it cannot be booked, if any
     SELECT v.time_zone, v.currency, v.hold_minutes, v.deposit_percent, v.phone_region, s.price_per_person_cents,
            v.has_floor, s.has_floor AS is_marked, it.ends_at, it.occupied_until, why.refusal,
-           venue_terms(v) AS terms,
+           -- a walk-in owes no deposit, also after a change
+           CASE WHEN $25 THEN venue_terms(v) || '{"deposit_percent": 0}' ELSE venue_terms(v) END AS terms,
            COALESCE(
                CASE WHEN $25 AND why.refusal = 'INSUFFICIENT_NOTICE' THEN -30 END,
                refusal_figure(why.refusal, v, s, $6), it.open_seats) AS figure,

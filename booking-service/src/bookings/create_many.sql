@@ -45,7 +45,8 @@ offer AS MATERIALIZED (            -- what the snapshot shows of each request, a
                COALESCE(
                    CASE WHEN r.is_walk_in AND why.refusal = 'INSUFFICIENT_NOTICE' THEN -30 END,
                    refusal_figure(why.refusal, v, s, r.party_size), it.open_seats) AS figure,
-               venue_terms(v) AS booking_terms, v.has_floor, s.has_floor AS is_marked, it.ends_at AS visit_ends_at,
+               CASE WHEN r.is_walk_in THEN venue_terms(v) || '{"deposit_percent": 0}' ELSE venue_terms(v) END AS booking_terms,
+               v.has_floor, s.has_floor AS is_marked, it.ends_at AS visit_ends_at,
                it.occupied_until, COALESCE(v.phone_region = r.phone_region, true) AS is_readable,
                other.booking_id AS duplicate_id, other.starts_at AS duplicate_starts_at
         FROM venues v

@@ -304,6 +304,7 @@ fn describe_payment(data: &mut EventData, after: &Booking) {
     match data {
         EventData::PaymentRecorded(event) => {
             sums!(event);
+            event.extras_cents = Some(after.extras_cents.unwrap_or(0));
             event.hold_expires_at = hold_expires_at;
         }
         EventData::PaymentFailed(event) => {
@@ -316,6 +317,7 @@ fn describe_payment(data: &mut EventData, after: &Booking) {
         }
         EventData::PaymentRefunded(event) => {
             sums!(event);
+            event.extras_cents = Some(after.extras_cents.unwrap_or(0));
         }
         _ => {}
     }

@@ -27,7 +27,7 @@ pub fn decide(loaded: &Loaded, occasion: &Occasion) -> Option<Decision> {
     let mut decision = Decision::about(booking, occasion);
     decision.free_seats();
     // The booking loses its seats, so everything paid is owed.
-    let refund_due_cents = booking.paid_cents;
+    let refund_due_cents = booking.paid_without_extras_cents();
     let expired = wire::BookingExpired { refund_due_cents, ..Default::default() };
     decision.apply(EventData::BookingExpired(expired)).ok()?;
     Some(decision)

@@ -167,6 +167,7 @@ fn created(event: &wire::BookingCreated, at: DateTime<Utc>) -> Option<Booking> {
         refund_percent_max: None,
         guest_confirmed_at: None,
         seated_at: None,
+        extras_cents: None,
         version: 1,
         event_hash: Vec::new(),
         created_at: at,
@@ -281,6 +282,7 @@ fn pay(booking: &mut Booking, event: &EventData) -> Option<()> {
     match event {
         EventData::PaymentRecorded(event) => {
             sums!(event);
+            extras(booking, event.extras_cents);
             booking.hold_expires_at = instant(event.hold_expires_at.as_ref());
         }
         EventData::PaymentFailed(event) => {
@@ -292,8 +294,18 @@ fn pay(booking: &mut Booking, event: &EventData) -> Option<()> {
             booking.unpaid_hold_expires_at = booking.unpaid_hold_expires_at.or(booking.hold_expires_at);
             booking.hold_expires_at = instant(event.hold_expires_at.as_ref());
         }
-        EventData::PaymentRefunded(event) => sums!(event),
+        EventData::PaymentRefunded(event) => {
+            sums!(event);
+            extras(booking, event.extras_cents);
+        }
         _ => return None,
     }
     Some(())
+}
+
+/// The version before does not write this sum, and leaves the column as it is.
+fn extras(booking: &mut Booking, cents: Option<i64>) {
+    if let Some(cents) = cents {
+        booking.extras_cents = (cents != 0).then_some(cents);
+    }
 }

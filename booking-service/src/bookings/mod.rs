@@ -29,6 +29,7 @@ pub mod list_floor;
 pub mod load;
 pub mod metrics;
 pub mod preview;
+pub mod quote;
 pub mod refund;
 pub mod reinstate;
 pub mod reschedule;

@@ -1,4 +1,5 @@
-//! Loads the data for calls that only validate a new booking or waitlist entry: nothing is written, no seats are held.
+//! Loads the data for calls that only validate or price a new booking or waitlist entry: nothing is written, no seats are
+//! held.
 
 use serde_json::Value;
 use teppan_shared::read_error::{Corrupted, ReadError};
@@ -43,11 +44,12 @@ impl Bookings {
         slot: SlotKey,
         method: &str,
         key: &str,
-        customer: &DraftCustomer,
+        customer: Option<&DraftCustomer>,
     ) -> Result<Option<Preview>, ReadError> {
         let preview = || {
             let SlotKey { venue_id, date, start_time } = slot;
-            let (emails, phones) = (&customer.email_hashes, &customer.phone_hashes);
+            let hashes = customer.map(|it| (it.email_hashes.as_slice(), it.phone_hashes.as_slice()));
+            let (emails, phones) = hashes.unwrap_or_default();
             sqlx::query_file_as!(
                 Row,
                 "src/bookings/preview.sql",

@@ -23,7 +23,7 @@ pub fn refund_percent(loaded: &Loaded, by: CancellationInitiator, now: DateTime<
 pub fn purse(loaded: &Loaded) -> Purse {
     let booking = &loaded.booking;
     Purse {
-        received_cents: booking.paid_cents + booking.disputed_cents,
+        received_cents: booking.paid_without_extras_cents() + booking.disputed_cents,
         total_cents: booking.total_cents,
         base_cents: booking.refund_base_cents.unwrap_or(0),
         step_cents: step_cents(loaded.venue.currency),

@@ -52,7 +52,7 @@ pub fn decide(loaded: &Loaded, etag: Option<Etag>, occasion: &Occasion) -> Resul
         let full = Refusal::AreaFull { open_seats: 0 };
         return Err(NoChange::Refused(ChangeRefusal::Slot(booking.slot(), full)));
     }
-    let waits_for_deposit = !was_confirmed && booking.paid_cents < booking.deposit_cents;
+    let waits_for_deposit = !was_confirmed && booking.paid_without_extras_cents() < booking.deposit_cents;
     let hold_expires_at = (now + TimeDelta::minutes(venue.hold_minutes.into())).min(slot.starts_at);
     let mut decision = Decision::about(booking, occasion);
     decision.apply(EventData::BookingReinstated(wire::BookingReinstated {
@@ -60,7 +60,7 @@ pub fn decide(loaded: &Loaded, etag: Option<Etag>, occasion: &Occasion) -> Resul
         starts_at: timestamp(slot.starts_at),
         ends_at: timestamp(slot.starts_at + (booking.ends_at - booking.starts_at)),
         // As when a late payment takes the seats of an expired hold again: only what exceeds the price is owed.
-        refund_due_cents: (booking.paid_cents - booking.may_keep_cents()).max(0),
+        refund_due_cents: (booking.paid_without_extras_cents() - booking.may_keep_cents()).max(0),
         hold_expires_at: if waits_for_deposit { timestamp(hold_expires_at) } else { None },
         ..Default::default()
     }))?;

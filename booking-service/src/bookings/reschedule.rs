@@ -257,7 +257,7 @@ fn rescheduled(
         price_per_person_cents: target.price_per_person_cents,
         total_cents,
         deposit_cents,
-        refund_due_cents: (booking.paid_cents - total_cents - kept.retained_cents).max(0),
+        refund_due_cents: (booking.paid_without_extras_cents() - total_cents - kept.retained_cents).max(0),
         retained_cents: Some(kept.retained_cents),
         refund_base_cents: Some(kept.base_cents),
         refund_percent_max: Some(kept.refund_percent_max),
@@ -271,9 +271,9 @@ fn rescheduled(
 /// ConfirmBooking, so it is not completed while nothing is paid.
 fn completes_deposit(before: &Booking, after: &Booking) -> bool {
     after.status.after(BookingChange::PayDeposit).is_some()
-        && before.deposit_cents > before.paid_cents
-        && after.deposit_cents <= after.paid_cents
-        && (after.waitlist_entry_id.is_none() || after.paid_cents > 0)
+        && before.deposit_cents > before.paid_without_extras_cents()
+        && after.deposit_cents <= after.paid_without_extras_cents()
+        && (after.waitlist_entry_id.is_none() || after.paid_without_extras_cents() > 0)
 }
 
 #[cfg(test)]

@@ -62,6 +62,8 @@ enum Operation {
         seats: i32,
     },
     Pay(i64),
+    /// Tips and extras are paid, or refunded (below 0).
+    PayExtra(i64),
     Refund(i64),
     /// A Stripe event of one of two charges.
     Stripe {
@@ -100,6 +102,7 @@ fn operations() -> impl Strategy<Value = Operation> {
         2 => (hour(), 0..=10).prop_map(|(hour, seats)| Operation::TakeOtherSeats { hour, seats }),
         3 => (1..9000_i64).prop_map(Operation::Pay),
         2 => (1..5000_i64).prop_map(Operation::Refund),
+        2 => (-2000..3000_i64).prop_filter("an amount", |cents| *cents != 0).prop_map(Operation::PayExtra),
         8 => (0..2_u8, effect, 0..3_u8, 1..9000_i64)
             .prop_map(|(charge, effect, object, cents)| Operation::Stripe { charge, effect, object, cents }),
     ]
@@ -151,8 +154,9 @@ impl Simulation {
                 slot.reserved = own + (*seats).min(slot.capacity - own);
                 None
             }
-            Operation::Pay(cents) => self.move_cash(MoneyMove::Received, *cents, 0, &occasion),
-            Operation::Refund(cents) => self.move_cash(MoneyMove::Refunded, -cents, *cents, &occasion),
+            Operation::Pay(cents) => self.move_cash(*cents, 0, &occasion),
+            Operation::Refund(cents) => self.move_cash(-cents, 0, &occasion),
+            Operation::PayExtra(cents) => self.move_cash(*cents, *cents, &occasion),
             Operation::Stripe { charge, effect, object, cents } => {
                 return self.report(*charge, *effect, *object, *cents);
             }
@@ -187,15 +191,17 @@ impl Simulation {
         end::decide(&self.loaded, None, end, occasion).ok()
     }
 
-    fn move_cash(&self, money: MoneyMove, paid: i64, refunded: i64, occasion: &Occasion) -> Option<Decision> {
+    fn move_cash(&self, paid: i64, extras: i64, occasion: &Occasion) -> Option<Decision> {
+        let money = if paid > 0 { MoneyMove::Received } else { MoneyMove::Refunded };
         let movement = Movement {
             etag: None,
             money,
             method: PaymentMethod::Cash,
             amount_cents: paid.abs(),
             paid_delta_cents: paid,
-            refunded_delta_cents: refunded,
+            refunded_delta_cents: (-paid).max(0),
             disputed_delta_cents: 0,
+            extras_delta_cents: extras,
             may_confirm: true,
             currency: Some(euro()),
             external_reference: "",
@@ -300,7 +306,11 @@ impl Simulation {
             BookingStatus::Expired => 0,
             _ => booking.may_keep_cents(),
         };
-        assert_eq!(booking.refund_due_cents, (booking.paid_cents - keeps).max(0), "{booking:?}");
+        assert_eq!(booking.refund_due_cents, (booking.paid_without_extras_cents() - keeps).max(0), "{booking:?}");
+        let of_extra = |it: &&Payment| it.is_extra == Some(true);
+        let signed = |it: &Payment| if it.kind == PaymentKind::Charge { it.amount_cents } else { -it.amount_cents };
+        let extras: i64 = self.payments.values().filter(of_extra).map(signed).sum();
+        assert_eq!(extras, booking.extras_cents.unwrap_or(0));
     }
 }
 

@@ -141,6 +141,8 @@ pub struct NewPayment {
     pub external_reference: Option<ExternalReference>,
     /// `None`: now.
     pub occurred_at: Option<DateTime<Utc>>,
+    /// A tip, or an extra beyond the price: it is never owed.
+    pub is_extra: bool,
 }
 
 #[cfg(test)]

@@ -8,10 +8,10 @@ use teppan_shared::{
         CreateBookingResponse, GetBookingRequest, GetBookingResponse, JoinWaitlistRequest, JoinWaitlistResponse,
         LeaveWaitlistRequest, LeaveWaitlistResponse, ListBookingsRequest, ListBookingsResponse, ListFloorRequest,
         ListFloorResponse, ListWaitlistRequest, ListWaitlistResponse, MarkNoShowRequest, MarkNoShowResponse,
-        ReinstateBookingRequest, ReinstateBookingResponse, RescheduleBookingRequest, RescheduleBookingResponse,
-        SeatBookingRequest, SeatBookingResponse, StreamBookingEventsRequest, StreamBookingEventsResponse,
-        SuggestSlotsRequest, SuggestSlotsResponse, UpdateBookingRequest, UpdateBookingResponse,
-        booking_service_server::BookingService,
+        QuoteBookingRequest, QuoteBookingResponse, ReinstateBookingRequest, ReinstateBookingResponse,
+        RescheduleBookingRequest, RescheduleBookingResponse, SeatBookingRequest, SeatBookingResponse,
+        StreamBookingEventsRequest, StreamBookingEventsResponse, SuggestSlotsRequest, SuggestSlotsResponse,
+        UpdateBookingRequest, UpdateBookingResponse, booking_service_server::BookingService,
     },
     server::Bounds,
     server::answer,
@@ -20,8 +20,8 @@ use tonic::{Request, Response, Status, codegen::BoxStream};
 
 use super::{
     Grpc, assign_tables, cancel_booking, change_booking, create_booking, encode, encode_waitlist_entry::waitlist_entry,
-    get_booking, join_waitlist, leave_waitlist, list_bookings, list_floor, list_waitlist, reschedule_booking, status,
-    stream_booking_events, suggest_slots, update_booking,
+    get_booking, join_waitlist, leave_waitlist, list_bookings, list_floor, list_waitlist, quote_booking,
+    reschedule_booking, status, stream_booking_events, suggest_slots, update_booking,
 };
 
 #[tonic::async_trait]
@@ -34,7 +34,7 @@ impl BookingService for Grpc {
         let new = create_booking::decode(request.into_inner())?;
         let created = match self.bookings.create_booking(&new, reply_by).await {
             Ok(created) => created,
-            Err(error) => return Err(self.refuse_creation(&error, &new).await),
+            Err(error) => return Err(self.refuse_creation(&error, new.slot, new.party_size).await),
         };
         let mut booking = encode::booking(created.booking);
         if new.validate_only && !created.replayed {
@@ -42,6 +42,17 @@ impl BookingService for Grpc {
         }
         let booking = Some(booking);
         Ok(answer(CreateBookingResponse { booking, replayed: created.replayed }, created.replayed))
+    }
+
+    async fn quote_booking(
+        &self,
+        request: Request<QuoteBookingRequest>,
+    ) -> Result<Response<QuoteBookingResponse>, Status> {
+        let wish = quote_booking::decode(request.into_inner())?;
+        match self.bookings.quote_booking(wish.wish()).await {
+            Ok(quote) => Ok(Response::new(quote_booking::encode(quote))),
+            Err(error) => Err(self.refuse_creation(&error, wish.slot, wish.party_size).await),
+        }
     }
 
     async fn get_booking(&self, request: Request<GetBookingRequest>) -> Result<Response<GetBookingResponse>, Status> {

@@ -66,6 +66,7 @@ pub fn booking(open: OpenBooking) -> wire::Booking {
         refund_percent_max: booking.refund_percent_max,
         guest_confirmed_at: booking.guest_confirmed_at.map(timestamp),
         seated_at: booking.seated_at.map(timestamp),
+        extras_cents: booking.extras_cents.unwrap_or(0),
     }
 }
 

@@ -32,5 +32,6 @@ pub fn payment(payment: Payment) -> wire::Payment {
         created_at: Some(timestamp(payment.created_at)),
         updated_at: Some(timestamp(payment.updated_at)),
         disputed_cents: payment.disputed_cents,
+        is_extra: payment.is_extra.unwrap_or(false),
     }
 }

@@ -26,6 +26,7 @@ mod list_waitlist;
 mod merge_customers;
 mod outbox_service;
 mod payment_service;
+mod quote_booking;
 mod record_payment;
 mod refused_booking;
 mod reschedule_booking;

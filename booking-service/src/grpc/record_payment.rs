@@ -44,7 +44,8 @@ pub fn decode(request: wire::RecordPaymentRequest, now: DateTime<Utc>) -> Result
         return Err(violations.into_status());
     };
     let etag = given(request.etag).map(|etag| Etag::parse(&etag));
-    Ok(NewPayment { key, booking_id, etag, kind, method, amount, currency, external_reference, occurred_at })
+    let is_extra = request.is_extra;
+    Ok(NewPayment { key, booking_id, etag, kind, method, amount, currency, external_reference, occurred_at, is_extra })
 }
 
 fn decode_kind(raw: i32) -> Result<PaymentKind, &'static str> {

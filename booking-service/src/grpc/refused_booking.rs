@@ -6,17 +6,22 @@ use tonic::Status;
 use super::{Grpc, status, suggest_slots};
 use crate::{
     bookings::{change::ChangeBookingError, create::CreateBookingError, reschedule::Reschedule},
-    domain::{ChangeRefusal, NewBooking, PartySize, SlotKey},
+    domain::{ChangeRefusal, PartySize, SlotKey},
 };
 
 const ALTERNATIVES: &str = "teppan.booking.v1.Alternatives";
 
 impl Grpc {
-    pub(super) async fn refuse_creation(&self, error: &CreateBookingError, new: &NewBooking) -> Status {
-        let status = status::create_booking(error, new);
+    pub(super) async fn refuse_creation(
+        &self,
+        error: &CreateBookingError,
+        slot: SlotKey,
+        party_size: PartySize,
+    ) -> Status {
+        let status = status::create_booking(error, &slot);
         match error {
             CreateBookingError::Refused(refusal) if refusal.has_alternatives() => {
-                self.with_alternatives(status, new.slot, new.party_size.get(), None).await
+                self.with_alternatives(status, slot, party_size.get(), None).await
             }
             _ => status,
         }

@@ -18,7 +18,7 @@ use crate::{
     bookings::list::ListBookingsError,
     domain::{
         BookingChange, BookingId, BookingStatus, ChangeRefusal, NewBooking, PhoneFault, SEATED_EARLY, SPECIAL_DAYS_MAX,
-        VenueId,
+        SlotKey, VenueId,
     },
     event_stream::stream::StreamError,
     floors::set::SetFloorError,
@@ -66,11 +66,11 @@ pub fn read(error: &ReadError, kind: Kind, name: &str) -> Status {
     }
 }
 
-pub fn create_booking(error: &CreateBookingError, new: &NewBooking) -> Status {
+pub fn create_booking(error: &CreateBookingError, slot: &SlotKey) -> Status {
     match error {
         CreateBookingError::KeyReused => key_reused(),
         CreateBookingError::Phone(fault) => phone(*fault),
-        CreateBookingError::Refused(refusal) => refused(*refusal, &new.slot),
+        CreateBookingError::Refused(refusal) => refused(*refusal, slot),
         CreateBookingError::Contended => Failure::overloaded().into(),
         CreateBookingError::Corrupted(error) => error.to_failure().into(),
         CreateBookingError::Database(error) => error.to_failure().into(),

@@ -35,6 +35,8 @@ pub struct Movement<'a> {
     pub paid_delta_cents: i64,
     pub refunded_delta_cents: i64,
     pub disputed_delta_cents: i64,
+    /// The change of the part of the paid amount that is for tips and extras.
+    pub extras_delta_cents: i64,
     /// Whether it may confirm the booking.
     pub may_confirm: bool,
     /// `None`: not compared with the booking's currency.
@@ -85,12 +87,17 @@ pub fn decide(loaded: &Loaded, movement: &Movement<'_>, occasion: &Occasion) -> 
     if movement.currency.is_some_and(|currency| currency.code() != booking.currency) {
         return Err(MoneyRefusal::CurrencyMismatch { currency: booking.currency.clone() });
     }
+    // Tips and extras are no debts, and pay for nothing else.
+    let extras_cents = booking.extras_cents.unwrap_or(0) + movement.extras_delta_cents;
     let paid_cents = booking.paid_cents + movement.paid_delta_cents;
-    if paid_cents < 0 {
-        return Err(MoneyRefusal::RefundExceedsPaid { paid_cents: booking.paid_cents });
+    let without_extras = paid_cents - extras_cents;
+    if without_extras < 0 || extras_cents < 0 {
+        let is_extra = movement.extras_delta_cents != 0;
+        let refundable = if is_extra { booking.extras_cents.unwrap_or(0) } else { booking.paid_without_extras_cents() };
+        return Err(MoneyRefusal::RefundExceedsPaid { paid_cents: refundable });
     }
-    let confirmation = confirmation(loaded, movement, paid_cents, occasion.at);
-    let owed_in_all = (paid_cents - venue_may_keep(booking, confirmation.is_some())).max(0);
+    let confirmation = confirmation(loaded, movement, without_extras, occasion.at);
+    let owed_in_all = (without_extras - venue_may_keep(booking, confirmation.is_some())).max(0);
     let owed_before = if confirmation == Some(Confirmation::RetakesSeats) { 0 } else { booking.refund_due_cents };
     let payment_id = match &movement.charge {
         Some(ChargeChange { known: Some(known), .. }) if movement.money != MoneyMove::Refunded => known.payment_id,
@@ -102,6 +109,7 @@ pub fn decide(loaded: &Loaded, movement: &Movement<'_>, occasion: &Occasion) -> 
     let sums = Sums {
         payment_id: payment_id.to_string(),
         paid_cents,
+        extras_cents,
         refunded_cents: booking.refunded_cents + movement.refunded_delta_cents,
         disputed_cents: booking.disputed_cents + movement.disputed_delta_cents,
         refund_due_cents: owed_in_all.min(booking.refund_due_cents),
@@ -144,7 +152,9 @@ enum Confirmation {
 /// won, is owed instead.
 fn confirmation(loaded: &Loaded, movement: &Movement<'_>, paid_cents: i64, now: DateTime<Utc>) -> Option<Confirmation> {
     let booking = &loaded.booking;
-    let completes = movement.paid_delta_cents > 0 && movement.may_confirm && paid_cents >= booking.deposit_cents;
+    let completes = movement.paid_delta_cents > movement.extras_delta_cents
+        && movement.may_confirm
+        && paid_cents >= booking.deposit_cents;
     if !completes {
         return None;
     }
@@ -163,7 +173,7 @@ fn confirmation(loaded: &Loaded, movement: &Movement<'_>, paid_cents: i64, now: 
     (may_retake && loaded.slot.as_ref().is_some_and(|slot| has_room(slot))).then_some(Confirmation::RetakesSeats)
 }
 
-/// The amount that the venue may keep; everything paid beyond it is owed.
+/// The amount that the venue may keep besides tips and extras; everything else that was paid beyond it is owed.
 pub fn venue_may_keep(booking: &Booking, is_confirmed_now: bool) -> i64 {
     match booking.status {
         BookingStatus::Cancelled => booking.kept_cents,
@@ -207,6 +217,7 @@ fn payment_id_of_charge(movement: &Movement<'_>, occasion: &Occasion) -> String 
 struct Sums {
     payment_id: String,
     paid_cents: i64,
+    extras_cents: i64,
     refunded_cents: i64,
     disputed_cents: i64,
     refund_due_cents: i64,
@@ -233,16 +244,19 @@ impl Sums {
             };
         }
         let recorded = |cause: PaymentCause| cause.into();
+        let extras_cents = Some(self.extras_cents);
         let failed = |reason: PaymentFailureReason| reason.into();
         match movement.money {
-            MoneyMove::Received => of!(PaymentRecorded { hold_expires_at, cause: recorded(PaymentCause::Received) }),
+            MoneyMove::Received => {
+                of!(PaymentRecorded { hold_expires_at, extras_cents, cause: recorded(PaymentCause::Received) })
+            }
             MoneyMove::RefundFailed => {
-                of!(PaymentRecorded { hold_expires_at, cause: recorded(PaymentCause::RefundFailed) })
+                of!(PaymentRecorded { hold_expires_at, extras_cents, cause: recorded(PaymentCause::RefundFailed) })
             }
             MoneyMove::DisputeWon => {
-                of!(PaymentRecorded { hold_expires_at, cause: recorded(PaymentCause::DisputeWon) })
+                of!(PaymentRecorded { hold_expires_at, extras_cents, cause: recorded(PaymentCause::DisputeWon) })
             }
-            MoneyMove::Refunded => of!(PaymentRefunded {}),
+            MoneyMove::Refunded => of!(PaymentRefunded { extras_cents }),
             MoneyMove::Processing => of!(PaymentProcessing { hold_expires_at }),
             MoneyMove::Declined => {
                 of!(PaymentFailed { hold_expires_at, reason: failed(PaymentFailureReason::Declined) })

@@ -92,7 +92,7 @@ impl Payments {
 
     /// The keyed hash of the request without its key. The etag is included: another etag makes another request.
     fn payment_fingerprint(&self, new: &NewPayment) -> Hashes {
-        let fields = [
+        let mut fields = vec![
             b"RecordPayment".to_vec(),
             new.booking_id.0.as_bytes().to_vec(),
             optional(new.etag.map(|etag| etag.to_string())),
@@ -103,6 +103,10 @@ impl Payments {
             optional(new.external_reference.as_ref().map(ExternalReference::as_str)),
             optional(new.occurred_at.map(|at| at.timestamp_micros().to_be_bytes())),
         ];
+        // Only then: a request of the version before has the same fingerprint as ever.
+        if new.is_extra {
+            fields.push(b"is_extra".to_vec());
+        }
         self.fingerprint.hash(fields.iter().map(Vec::as_slice))
     }
 }
@@ -126,6 +130,7 @@ fn movement<'a>(new: &'a NewPayment, occasion: &Occasion) -> Movement<'a> {
         paid_delta_cents,
         refunded_delta_cents,
         disputed_delta_cents: 0,
+        extras_delta_cents: if new.is_extra { paid_delta_cents } else { 0 },
         may_confirm: true,
         currency: Some(new.currency),
         external_reference: new.external_reference.as_ref().map_or("", ExternalReference::as_str),

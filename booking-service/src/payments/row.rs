@@ -27,6 +27,8 @@ pub struct Payment {
     pub disputed_cents: i64,
     pub hold_until: Option<DateTime<Utc>>,
     pub refund_of: Option<Uuid>,
+    /// Whether it is for tips and extras; `None`: no.
+    pub is_extra: Option<bool>,
     pub occurred_at: DateTime<Utc>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,

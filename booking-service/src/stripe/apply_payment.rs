@@ -241,6 +241,7 @@ fn movement<'a>(
         paid_delta_cents: step.paid_delta_cents,
         refunded_delta_cents: step.refunded_delta_cents,
         disputed_delta_cents: step.disputed_delta_cents,
+        extras_delta_cents: 0,
         may_confirm: step.may_confirm,
         // `with_facts` has compared the currency of a known charge.
         currency: charge.known.is_none().then_some(payment.currency),

@@ -35,7 +35,7 @@ LEFT JOIN LATERAL (
     SELECT jsonb_agg(jsonb_build_object(
                'payment_id', payment_id, 'kind', kind, 'method', method, 'status', status,
                'amount_cents', amount_cents, 'refunded_cents', refunded_cents, 'disputed_cents', disputed_cents,
-               'refund_of', refund_of)) AS payments
+               'refund_of', refund_of, 'is_extra', is_extra)) AS payments
     FROM payments
     WHERE booking_id = b.booking_id AND ($4::uuid IS NULL OR b.venue_id = $4)
     OFFSET 0

@@ -25,6 +25,7 @@ pub struct StoredPayment {
     refunded_cents: i64,
     disputed_cents: i64,
     refund_of: Option<Uuid>,
+    is_extra: Option<bool>,
 }
 
 /// The figures of the booking that differ from the sums over its payments. `payment_id` if a payment that an event
@@ -41,9 +42,16 @@ pub fn differing(booking: &Booking, events: &[StoredEvent], payments: &[StoredPa
     let refunded_of_charges = sum(&|it| Some(it.refunded_cents));
     let refunds_of_charges = sum(&|it| (it.refund_of.is_some() && succeeded(it)).then_some(it.amount_cents));
     let paid = charged - disputed - refunded;
-    let due = (paid - i128::from(venue_may_keep(booking, false))).max(0);
+    let extras = sum(&|it| {
+        (it.is_extra == Some(true) && succeeded(it)).then_some(match it.kind {
+            PaymentKind::Charge => it.amount_cents,
+            PaymentKind::Refund => -it.amount_cents,
+        })
+    });
+    let due = (paid - extras - i128::from(venue_may_keep(booking, false))).max(0);
     let checks = [
         ("paid_cents", paid == i128::from(booking.paid_cents)),
+        ("extras_cents", extras == i128::from(booking.extras_cents.unwrap_or(0))),
         ("refunded_cents", refunded == i128::from(booking.refunded_cents)),
         ("disputed_cents", disputed == i128::from(booking.disputed_cents)),
         ("refund_due_cents", due == i128::from(booking.refund_due_cents)),

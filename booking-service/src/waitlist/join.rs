@@ -123,7 +123,7 @@ impl Waitlist {
     /// The entry as a call would create it now. It has no id and no customer.
     async fn would_join(&self, new: &NewWaitlistEntry) -> Result<Joined, JoinWaitlistError> {
         let draft = self.draft_entry(new);
-        let preview = self.bookings.preview(new.slot, "JoinWaitlist", new.key.as_str(), &draft.customer).await?;
+        let preview = self.bookings.preview(new.slot, "JoinWaitlist", new.key.as_str(), Some(&draft.customer)).await?;
         let refused = JoinWaitlistError::Refused;
         let preview = preview.ok_or(refused(JoinRefusal::Slot(Refusal::VenueNotFound)))?;
         if let Some((fingerprint, _)) = &preview.prior {

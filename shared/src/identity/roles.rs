@@ -202,6 +202,7 @@ const TABLE: &[(&str, Methods)] = {
             &[
                 // Venues enter walk-ins and bookings by telephone.
                 ("CreateBooking", any_of(&[Orchestrator, Venue]), Change),
+                ("QuoteBooking", any_of(&[Orchestrator, Venue]), No),
                 ("GetBooking", any_of(&[Orchestrator, Venue]), PersonalData),
                 ("ListBookings", any_of(&[Orchestrator, Venue]), PersonalData),
                 ("ConfirmBooking", only(Orchestrator), Change),

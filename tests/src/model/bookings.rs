@@ -169,7 +169,7 @@ impl Model {
             booking.hold_expires_at = None;
             booking.cancelled_at = Some(timestamp(now));
             booking.set_cancelled_by(by);
-            booking.refund_due_cents = (booking.paid_cents - kept).max(0);
+            booking.refund_due_cents = (rules::paid(booking) - kept).max(0);
         }))
     }
 
@@ -237,13 +237,13 @@ impl Model {
         let keeps = Keeps::of(&self.bookings[n], request.rescheduled_by(), self.now);
         moved.retained_cents = keeps.map_or(0, |keeps| keeps.beyond(moved.total_cents));
         moved.refund_percent_max = keeps.map(|keeps| keeps.share);
-        moved.refund_due_cents = (moved.paid_cents - moved.total_cents - moved.retained_cents).max(0);
+        moved.refund_due_cents = (rules::paid(&moved) - moved.total_cents - moved.retained_cents).max(0);
         // A reschedule confirms the booking if its smaller deposit is already paid, but not an offer for which nothing
         // was paid: the customer has not accepted it.
-        let answered = proto.waitlist_entry_id.is_empty() || proto.paid_cents > 0;
+        let answered = proto.waitlist_entry_id.is_empty() || rules::paid(&proto) > 0;
         let confirms = proto.status() == BookingStatus::Pending
-            && proto.paid_cents < proto.deposit_cents
-            && moved.paid_cents >= moved.deposit_cents
+            && rules::paid(&proto) < proto.deposit_cents
+            && rules::paid(&moved) >= moved.deposit_cents
             && answered;
         let changes_slot = slot != (date(&proto.date), time(&proto.start_time));
         let is_open_offer = !proto.waitlist_entry_id.is_empty() && proto.status() == BookingStatus::Pending;

@@ -143,6 +143,7 @@ fn apply(booking: &mut WireBooking, event: &BookingEvent) {
         Some(Data::PaymentRecorded(recorded)) => {
             let sums = (recorded.paid_cents, recorded.refunded_cents, recorded.refund_due_cents);
             pay(booking, sums, recorded.hold_expires_at);
+            booking.extras_cents = recorded.extras_cents.unwrap_or_default();
         }
         Some(Data::PaymentFailed(failed)) => {
             let sums = (failed.paid_cents, failed.refunded_cents, failed.refund_due_cents);
@@ -156,6 +157,7 @@ fn apply(booking: &mut WireBooking, event: &BookingEvent) {
             let sums = (refunded.paid_cents, refunded.refunded_cents, refunded.refund_due_cents);
             let hold = booking.hold_expires_at;
             pay(booking, sums, hold);
+            booking.extras_cents = refunded.extras_cents.unwrap_or_default();
         }
         Some(Data::RefundRequired(required)) => booking.refund_due_cents = required.refund_due_cents,
         _ => {}

@@ -47,7 +47,7 @@ impl Model {
             return Err(Refused::precondition("SLOT_FULL").with("open_seats", self.open_seats(wish)));
         }
         let starts_at = proto.starts_at.as_ref().map(moment).unwrap_or_default();
-        let waits = !was_confirmed && proto.paid_cents < proto.deposit_cents;
+        let waits = !was_confirmed && rules::paid(&proto) < proto.deposit_cents;
         Arc::make_mut(&mut self.bookings[n]).kept_cents = 0;
         let reply = self.change(n, "teppan.booking.reinstated.v1", |booking| {
             if waits {
@@ -59,7 +59,7 @@ impl Model {
             }
             booking.cancelled_at = None;
             booking.set_cancelled_by(CancellationInitiator::Unspecified);
-            booking.refund_due_cents = (booking.paid_cents - booking.total_cents - booking.retained_cents).max(0);
+            booking.refund_due_cents = (rules::paid(booking) - booking.total_cents - booking.retained_cents).max(0);
         });
         self.leave_queue(n);
         Ok(reply)

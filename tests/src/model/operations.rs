@@ -141,6 +141,8 @@ pub struct Pay {
     pub etag: Etag,
     /// In another currency than the booking.
     pub foreign: bool,
+    /// For tips and extras.
+    pub extra: bool,
 }
 
 /// An amount, relative to what is missing or owed.

@@ -41,10 +41,17 @@ impl Model {
             return Err(Refused::precondition("CURRENCY_MISMATCH"));
         }
         if request.kind() == PaymentKind::Refund {
-            if request.amount_cents > proto.paid_cents {
-                return Err(Refused::precondition("REFUND_EXCEEDS_PAID").with("paid_cents", proto.paid_cents));
+            let refundable = if request.is_extra { proto.extras_cents } else { rules::paid(proto) };
+            if request.amount_cents > refundable {
+                return Err(Refused::precondition("REFUND_EXCEEDS_PAID").with("paid_cents", refundable));
+            }
+            if request.is_extra {
+                Arc::make_mut(&mut self.bookings[n]).proto.extras_cents -= request.amount_cents;
             }
             self.refund(n, request.amount_cents);
+        } else if request.is_extra {
+            Arc::make_mut(&mut self.bookings[n]).proto.extras_cents += request.amount_cents;
+            self.pay_in(n, request.amount_cents, false, false);
         } else {
             self.charge(n, request.amount_cents, true);
         }
@@ -76,6 +83,7 @@ impl Model {
             created_at: Some(timestamp(self.now)),
             updated_at: Some(timestamp(self.now)),
             disputed_cents: 0,
+            is_extra: request.is_extra,
         }
     }
 
@@ -112,7 +120,7 @@ impl Model {
         booking.changed("teppan.payment.recorded.v1", now);
         let proto = &mut booking.proto;
         let begun = has_begun(proto, now);
-        let complete = is_partly_kept && cents > 0 && proto.paid_cents >= proto.deposit_cents;
+        let complete = is_partly_kept && cents > 0 && rules::paid(proto) >= proto.deposit_cents;
         let (confirms, retakes) = match proto.status() {
             BookingStatus::Pending => (complete && !begun, false),
             BookingStatus::Expired => (complete && seats_are_free, true),

@@ -123,6 +123,7 @@ impl Planner {
             etag: booking.map_or_else(String::new, |booking| {
                 etag(model, &booking.proto.booking_id, booking.proto.version, pay.etag)
             }),
+            is_extra: pay.extra,
         };
         match pay.key {
             Key::New => {}

@@ -28,10 +28,15 @@ pub fn deposit(total_cents: i64, share: i32) -> i64 {
     }
 }
 
+/// What was paid without tips and extras, which are never owed and pay for nothing else.
+pub fn paid(booking: &wire::Booking) -> i64 {
+    booking.paid_cents - booking.extras_cents
+}
+
 /// The unpaid part of a pending booking's deposit.
 pub fn deposit_due(booking: &wire::Booking) -> i64 {
     match booking.status() {
-        BookingStatus::Pending => (booking.deposit_cents - booking.paid_cents).max(0),
+        BookingStatus::Pending => (booking.deposit_cents - paid(booking)).max(0),
         _ => 0,
     }
 }
@@ -55,7 +60,7 @@ pub fn refund_percent(booking: &wire::Booking, by: CancellationInitiator, now: D
     if by == CancellationInitiator::Venue {
         return None;
     }
-    let terms = booking.terms.clone().unwrap_or_default();
+    let terms = booking.terms.unwrap_or_default();
     let starts_at = booking.starts_at.as_ref().map(moment).unwrap_or_default();
     let early = now <= starts_at - TimeDelta::hours(terms.full_refund_hours.into());
     let percent = if early { 100 } else { terms.late_refund_percent };
@@ -76,7 +81,7 @@ impl Keeps {
     /// `None`: nothing.
     pub fn of(booking: &Booking, by: CancellationInitiator, now: DateTime<Utc>) -> Option<Self> {
         let share = refund_percent(&booking.proto, by, now).filter(|share| *share < 100)?;
-        let received_cents = booking.proto.paid_cents + booking.disputed_cents;
+        let received_cents = paid(&booking.proto) + booking.disputed_cents;
         let base_cents = booking.base_cents.max(received_cents.min(booking.proto.total_cents));
         Some(Self { base_cents, received_cents, share })
     }

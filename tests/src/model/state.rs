@@ -120,7 +120,7 @@ impl Booking {
             BookingStatus::Expired => 0,
             _ => self.proto.total_cents + self.proto.retained_cents,
         };
-        (self.proto.paid_cents - kept).max(0)
+        (rules::paid(&self.proto) - kept).max(0)
     }
 
     /// Whether the booking takes seats.
@@ -207,7 +207,7 @@ impl Model {
         let booking = Arc::make_mut(&mut self.bookings[n]);
         booking.proto.set_status(BookingStatus::Expired);
         booking.proto.hold_expires_at = None;
-        booking.proto.refund_due_cents = booking.proto.paid_cents;
+        booking.proto.refund_due_cents = rules::paid(&booking.proto);
         booking.changed("teppan.booking.expired.v1", now);
         self.follow(n);
     }

@@ -120,8 +120,16 @@ fn amount() -> impl Strategy<Value = Amount> {
 }
 
 fn pay() -> impl Strategy<Value = Pay> {
-    (key(), pick(), amount(), prop::bool::weighted(0.3), etag(), prop::bool::weighted(0.03))
-        .prop_map(|(key, booking, amount, back, etag, foreign)| Pay { key, booking, amount, back, etag, foreign })
+    let flags = (prop::bool::weighted(0.3), prop::bool::weighted(0.03), prop::bool::weighted(0.15));
+    (key(), pick(), amount(), etag(), flags).prop_map(|(key, booking, amount, etag, (back, foreign, extra))| Pay {
+        key,
+        booking,
+        amount,
+        back,
+        etag,
+        foreign,
+        extra,
+    })
 }
 
 fn key() -> impl Strategy<Value = Key> {

@@ -251,6 +251,7 @@ impl Model {
             created_at: Some(timestamp(self.now)),
             updated_at: Some(timestamp(self.now)),
             disputed_cents: 0,
+            is_extra: false,
         });
     }
 }

@@ -6,6 +6,7 @@ use teppan_shared::contract::booking::v1::{Payment, PaymentKind, PaymentStatus};
 use super::{
     names::{id, pick},
     operations::{Amount, StripeSequence, StripeStep},
+    rules,
     state::Model,
     stripe::{Event, PaymentStage, Report},
 };
@@ -64,7 +65,7 @@ fn event(model: &Model, payment: &SentPayment, step: StripeStep) -> Event {
     let intent = &payment.intent;
     let state = model.intents.get(&intent.id).map(|known| known.state(intent.amount_cents));
     let succeeded = state.is_some_and(|state| state.stage == Some(PaymentStage::Succeeded));
-    let paid = model.booking(&intent.booking_id).map_or(0, |n| model.bookings[n].proto.paid_cents);
+    let paid = model.booking(&intent.booking_id).map_or(0, |n| rules::paid(&model.bookings[n].proto));
     // A payment can be refunded or disputed only while the booking still has the amount.
     let there =
         !succeeded || state.is_some_and(|it| paid >= intent.amount_cents - it.refunded_cents - it.disputed_cents);

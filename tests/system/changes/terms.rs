@@ -41,7 +41,7 @@ async fn stored(fixture: &VenueFixture, booking_id: &str) -> Made {
 async fn a_booking_keeps_the_terms_under_which_it_was_made() {
     let fixture = VenueFixture::with_deposit(20).await;
     let made = fixture.book(4).await;
-    let terms = made.terms.clone().expect("terms");
+    let terms = made.terms.expect("terms");
     assert_eq!((terms.full_refund_hours, terms.late_refund_percent, terms.deposit_percent), (24, 50, 25));
     pay(&fixture, &made.booking_id, made.total_cents).await;
 
@@ -49,7 +49,7 @@ async fn a_booking_keeps_the_terms_under_which_it_was_made() {
         Venue { full_refund_hours: 8760, late_refund_percent: 0, deposit_percent: 100, ..Default::default() };
     set_policy(&fixture, stricter, &["full_refund_hours", "late_refund_percent", "deposit_percent"]).await;
     let later = fixture.book(2).await;
-    let new_terms = later.terms.clone().expect("terms");
+    let new_terms = later.terms.expect("terms");
     assert_eq!((new_terms.full_refund_hours, new_terms.late_refund_percent, new_terms.deposit_percent), (8760, 0, 100));
     assert_eq!(later.deposit_cents, later.total_cents);
 

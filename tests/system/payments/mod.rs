@@ -4,6 +4,7 @@ mod currencies;
 mod dead_letters;
 mod disputes;
 mod effects;
+mod extras;
 mod listing;
 mod orders;
 mod payment_events;

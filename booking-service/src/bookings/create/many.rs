@@ -192,6 +192,7 @@ impl Made {
             refund_percent_max: None,
             guest_confirmed_at: None,
             seated_at: None,
+            extras_cents: None,
             version: 1,
             event_hash: self.event_hash,
             created_at: draft.now,

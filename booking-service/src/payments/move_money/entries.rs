@@ -67,6 +67,7 @@ pub fn new_entry(booking: &Booking, movement: &Movement<'_>, occasion: &Occasion
         disputed_cents: 0,
         hold_until: None,
         refund_of: None,
+        is_extra: (movement.extras_delta_cents != 0).then_some(true),
         occurred_at: movement.occurred_at,
         created_at: occasion.at,
         updated_at: occasion.at,

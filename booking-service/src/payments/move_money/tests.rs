@@ -22,6 +22,7 @@ fn cash(cents: i64) -> Movement<'static> {
         paid_delta_cents: cents,
         refunded_delta_cents: 0,
         disputed_delta_cents: 0,
+        extras_delta_cents: 0,
         may_confirm: true,
         currency: Some(euro()),
         external_reference: "receipt 1",
