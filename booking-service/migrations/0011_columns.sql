@@ -63,6 +63,17 @@ ALTER TABLE bookings
 -- Whether the payment is for tips and extras; NULL: no.
 ALTER TABLE payments ADD COLUMN is_extra boolean;
 
+-- An entry can wait for every start of a part of a day: from `from_time` to `until_time`, both included, in one of
+-- `areas` (NULL: any). NULL: it waits for `start_time` only, as all entries of the version before. While an entry
+-- with a window waits, `start_time` is the first slot of the window; an offer sets it to the slot that it offers.
+ALTER TABLE waitlist_entries
+    ADD COLUMN from_time time,
+    ADD COLUMN until_time time,
+    ADD COLUMN areas text[],
+    ADD CONSTRAINT waitlist_entry_window CHECK (
+        (from_time IS NULL) = (until_time IS NULL) AND (until_time IS NULL OR until_time >= from_time)
+        AND (areas IS NULL OR until_time IS NOT NULL AND cardinality(areas) BETWEEN 1 AND 20)) NOT VALID;
+
 -- Whether the venue has a floor. SetFloor locks all upcoming slots, and marks them when the venue gets or loses its
 -- floor, before it counts their bookings. So a booking either is counted by it or sees another mark on the slot that it
 -- has locked than its snapshot shows. Slots that are laid out later are not marked. A snapshot that shows one of them

@@ -121,7 +121,8 @@ settled AS MATERIALIZED (          -- the seats of the floor; fails if an area l
     ORDER BY seat.seats > 0, seat.area, seat.since
 ),
 offered AS (
-    UPDATE waitlist_entries w SET status = 'OFFERED', offered_at = $6::timestamptz, details_sealed = NULL, updated_at = $6
+    UPDATE waitlist_entries w SET status = 'OFFERED', offered_at = $6::timestamptz, details_sealed = NULL, updated_at = $6,
+        start_time = (done.booking ->> 'start_time')::time -- one of the entry's window
     FROM done WHERE w.waitlist_entry_id = done.entry_id AND done.version = 0
 ),
 created AS (

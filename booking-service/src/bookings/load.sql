@@ -39,6 +39,11 @@ SELECT
         FROM waitlist_entries w
         WHERE w.venue_id = own.venue_id AND w.slot_date = own.slot_date AND w.start_time = own.start_time
           AND w.status = 'WAITING' AND w.queue_number > 0)
+    OR EXISTS (
+        SELECT
+        FROM waitlist_entries w
+        WHERE w.venue_id = own.venue_id AND w.slot_date = own.slot_date AND w.status = 'WAITING' AND w.until_time IS NOT NULL
+          AND own.start_time BETWEEN w.from_time AND w.until_time)
     -- the seats of an area may be what entries of other slots wait for
     OR v.has_floor AND EXISTS (
         SELECT FROM waitlist_entries w

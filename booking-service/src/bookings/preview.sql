@@ -19,7 +19,12 @@ SELECT
 FROM venues v
 LEFT JOIN slots s ON s.venue_id = v.venue_id AND s.slot_date = $2 AND s.start_time = $3
 LEFT JOIN idempotency_keys prior ON prior.method = $4 AND prior.key = $5
-LEFT JOIN waitlist_entries waits
-    ON waits.customer_id = (SELECT p.customer_id FROM customer_of($6, $7) p) AND waits.venue_id = v.venue_id
-   AND waits.slot_date = $2 AND waits.start_time = $3 AND waits.status IN ('WAITING', 'OFFERED')
+LEFT JOIN LATERAL (
+    SELECT w.waitlist_entry_id, w.status
+    FROM waitlist_entries w
+    WHERE w.customer_id = (SELECT p.customer_id FROM customer_of($6, $7) p) AND w.venue_id = v.venue_id
+      AND w.slot_date = $2 AND w.status IN ('WAITING', 'OFFERED')
+      AND $3 BETWEEN COALESCE(w.from_time, w.start_time) AND COALESCE(w.until_time, w.start_time)
+    LIMIT 1
+) AS waits ON true
 WHERE v.venue_id = $1

@@ -75,5 +75,5 @@ pub use text::{Note, PartyNotes, Source, SpecialDaysReason, SpecialRequests, Tag
 pub use venue::{
     Currency, NewVenue, ReminderMinutes, UNDO_MINUTES_DEFAULT, VenueChange, VenueName, VenuePlace, VenueTags, range,
 };
-pub use waitlist::{JoinRefusal, NewWaitlistEntry, WaitlistEntryStatus};
+pub use waitlist::{JoinRefusal, NewWaitlistEntry, StartWindow, WaitlistEntryStatus};
 pub use walk_in::{WALK_IN, WALK_IN_LATE_MINUTES};

@@ -1,7 +1,10 @@
 //! The waitlist of a slot: its entries and their states.
 
+use chrono::NaiveTime;
+
 use super::{
-    Contact, ConversationId, IdempotencyKey, PartySize, Refusal, SlotKey, Source, SpecialRequests, WaitlistEntryId,
+    AreaKey, Contact, ConversationId, IdempotencyKey, PartySize, Refusal, SlotKey, Source, SpecialRequests,
+    WaitlistEntryId,
 };
 
 /// The state of a waitlist entry. A trigger in the schema changes it together with the booking that holds the offered
@@ -40,7 +43,9 @@ impl WaitlistEntryStatus {
 #[derive(Clone)]
 pub struct NewWaitlistEntry {
     pub key: IdempotencyKey,
+    /// The slot, or the first start of the window.
     pub slot: SlotKey,
+    pub window: Option<StartWindow>,
     pub party_size: PartySize,
     pub contact: Contact,
     pub conversation_id: Option<ConversationId>,
@@ -48,6 +53,18 @@ pub struct NewWaitlistEntry {
     pub source: Option<Source>,
     /// True: decide and answer, but write nothing.
     pub validate_only: bool,
+}
+
+/// The other end of a window of starts, and where the party would sit.
+#[derive(Debug, Clone)]
+pub struct StartWindow {
+    pub latest_start: NaiveTime,
+    /// Different areas, in the order of preference; empty: any.
+    pub areas: Vec<AreaKey>,
+}
+
+impl StartWindow {
+    pub const AREAS_MAX: usize = 20;
 }
 
 /// Why a customer cannot join the waitlist of a slot.

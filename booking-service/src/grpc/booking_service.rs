@@ -188,12 +188,13 @@ impl BookingService for Grpc {
         let new = join_waitlist::decode(request.into_inner())?;
         let joined = self.waitlist.join_waitlist(&new).await.map_err(|error| status::join_waitlist(&error, &new))?;
         let mut entry = waitlist_entry(joined.entry);
-        if new.validate_only && !joined.replayed {
+        if new.validate_only && !joined.replayed && !joined.already_waiting {
             // A validated entry has no ids.
             (entry.waitlist_entry_id, entry.customer_id) = (String::new(), String::new());
         }
         let entry = Some(entry);
-        Ok(answer(JoinWaitlistResponse { entry, replayed: joined.replayed }, joined.replayed))
+        let already_waiting = joined.already_waiting;
+        Ok(answer(JoinWaitlistResponse { entry, replayed: joined.replayed, already_waiting }, joined.replayed))
     }
 
     async fn leave_waitlist(

@@ -9,6 +9,8 @@ use crate::{
 };
 
 pub fn waitlist_entry(entry: WaitlistEntry) -> wire::WaitlistEntry {
+    let window = entry.window.map(|(from, until)| (time(from), time(until))).unwrap_or_default();
+    let offered = entry.offered.map(|it| (it.total_cents, it.currency, it.area)).unwrap_or_default();
     wire::WaitlistEntry {
         waitlist_entry_id: entry.id.to_string(),
         status: waitlist_entry_status(entry.status).into(),
@@ -25,6 +27,12 @@ pub fn waitlist_entry(entry: WaitlistEntry) -> wire::WaitlistEntry {
         offer_expires_at: entry.offer_expires_at.map(timestamp),
         created_at: Some(timestamp(entry.created_at)),
         updated_at: Some(timestamp(entry.updated_at)),
+        earliest_start_time: window.0,
+        latest_start_time: window.1,
+        areas: entry.areas,
+        offered_total_cents: offered.0,
+        offered_currency: offered.1,
+        offered_area: offered.2,
     }
 }
 

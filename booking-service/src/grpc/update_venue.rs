@@ -70,7 +70,7 @@ fn set(path: &str, venue: &Venue, change: &mut VenueChange, violations: &mut Vio
         "place" => change.place = violations.check(&field, VenuePlace::parse(&venue.place)),
         "reminders" => {
             let reminders = create_venue::reminders(venue.reminders.as_ref());
-            change.reminders = violations.check(&format!("{field}.minutes_before"), reminders);
+            change.reminders = violations.check(format!("{field}.minutes_before"), reminders);
         }
         _ => return false,
     }

@@ -9,7 +9,7 @@ use teppan_shared::{
 use crate::{bookings::metrics::WaitlistChange, waitlist::Waitlist};
 
 /// The most entries that one run checks; `close_entries.sql` has the same number.
-pub const BATCH_MAX: i64 = 64;
+pub const BATCH_MAX: i64 = 48;
 
 /// The result of one run.
 pub struct ClosedEntries {

@@ -17,7 +17,7 @@ use crate::{
     customers::draft::{DraftCustomer, LOST_TO_ANOTHER_CONTACT},
     domain::{
         BookingId, ConversationId, CustomerId, Email, GivenPhone, JoinRefusal, NewWaitlistEntry, PhoneFault, Refusal,
-        Source, SpecialRequests, WaitlistEntryId, WaitlistEntryStatus,
+        SlotKey, Source, SpecialRequests, StartWindow, WaitlistEntryId, WaitlistEntryStatus,
     },
     slots::row::{seat, slot_refusal},
     waitlist::Waitlist,
@@ -37,6 +37,8 @@ const LOST_ON: [&str; 4] =
 pub struct Joined {
     pub entry: WaitlistEntry,
     pub replayed: bool,
+    /// The call had a window, and the customer has this live entry, which overlaps it. Nothing was written.
+    pub already_waiting: bool,
 }
 
 /// Why there is no entry. Nothing was written; after a [`DatabaseError`] the outcome may be unknown.
@@ -76,7 +78,8 @@ impl Waitlist {
     /// # Errors
     /// [`JoinWaitlistError`].
     pub async fn join_waitlist(&self, new: &NewWaitlistEntry) -> Result<Joined, JoinWaitlistError> {
-        if new.validate_only {
+        // The statement for a window can also decide without writing.
+        if new.validate_only && new.window.is_none() {
             return self.would_join(new).await;
         }
         let _permit = self.slot_queues.permit(new.slot).await?;
@@ -97,7 +100,15 @@ impl Waitlist {
                 Outcome::Joined(row) => {
                     self.freed_seats.set_entries_wait(true);
                     self.metrics.waitlist(WaitlistChange::Joined, 1);
-                    return Ok(Joined { entry: row.read()?, replayed: false });
+                    return Ok(Joined { entry: row.read()?, replayed: false, already_waiting: false });
+                }
+                Outcome::Existing(row) => {
+                    return Ok(Joined { entry: row.read()?, replayed: false, already_waiting: true });
+                }
+                Outcome::Valid { start_time, starts_at, time_zone, position } => {
+                    let slot = SlotKey { start_time, ..new.slot };
+                    let entry = unsaved(new, slot, starts_at, time_zone, position, draft.now);
+                    return Ok(Joined { entry, replayed: false, already_waiting: false });
                 }
                 Outcome::Replayed { fingerprint, .. } if !draft.fingerprint.matches(&fingerprint) => {
                     return Err(JoinWaitlistError::KeyReused);
@@ -105,7 +116,7 @@ impl Waitlist {
                 // With this call's id, an earlier run of this call created the entry, and its answer was lost.
                 Outcome::Replayed { row, .. } => {
                     let replayed = row.waitlist_entry_id != draft.entry_id.0;
-                    return Ok(Joined { entry: row.read()?, replayed });
+                    return Ok(Joined { entry: row.read()?, replayed, already_waiting: false });
                 }
                 Outcome::OtherPhoneRegion(region) => {
                     let redraft = self.customers.redraft(Some(&new.contact), new.slot.venue_id, region);
@@ -131,7 +142,9 @@ impl Waitlist {
                 return Err(JoinWaitlistError::KeyReused);
             }
             return match self.insert_entry(new, &draft).await?.outcome()? {
-                Outcome::Replayed { row, .. } => Ok(Joined { entry: row.read()?, replayed: true }),
+                Outcome::Replayed { row, .. } => {
+                    Ok(Joined { entry: row.read()?, replayed: true, already_waiting: false })
+                }
                 _ => Err(JoinWaitlistError::Contended),
             };
         }
@@ -141,22 +154,9 @@ impl Waitlist {
             return Err(refused(refusal));
         }
         let starts_at = preview.slot.as_ref().map_or(draft.now, |slot| slot.starts_at);
-        let entry = WaitlistEntry {
-            id: WaitlistEntryId(Uuid::nil()),
-            status: WaitlistEntryStatus::Waiting,
-            slot: new.slot,
-            starts_at,
-            time_zone: preview.venue.time_zone,
-            party_size: new.party_size.get(),
-            position: preview.position,
-            customer_id: CustomerId(Uuid::nil()),
-            conversation_id: new.conversation_id.as_ref().map_or_else(String::new, |id| id.as_str().to_owned()),
-            booking_id: None,
-            offer_expires_at: None,
-            created_at: draft.now,
-            updated_at: draft.now,
-        };
-        Ok(Joined { entry, replayed: false })
+        let time_zone = preview.venue.time_zone;
+        let entry = unsaved(new, new.slot, starts_at, time_zone, preview.position, draft.now);
+        Ok(Joined { entry, replayed: false, already_waiting: false })
     }
 
     /// Everything about the entry that is known before the statement runs. The details are sealed with the id of the
@@ -194,10 +194,19 @@ impl Waitlist {
             optional(new.special_requests.as_ref().map(SpecialRequests::as_str)),
             optional(new.source.as_ref().map(Source::as_str)),
         ];
-        self.fingerprint.hash(fields.iter().map(Vec::as_slice))
+        // Only what is given: calls without a window have the fingerprints that earlier versions have stored.
+        let window = new.window.iter().flat_map(|window| {
+            let areas = window.areas.iter().map(|area| area.as_str().as_bytes().to_vec());
+            [b"window".to_vec(), window.latest_start.to_string().into_bytes()].into_iter().chain(areas)
+        });
+        let window: Vec<_> = window.collect();
+        self.fingerprint.hash(fields.iter().chain(&window).map(Vec::as_slice))
     }
 
     async fn insert_entry(&self, new: &NewWaitlistEntry, draft: &Draft) -> Result<Answer, DatabaseError> {
+        if let Some(window) = &new.window {
+            return self.insert_window(new, window, draft).await;
+        }
         self.database
             .fetch_one(|| {
                 sqlx::query_file_as!(
@@ -226,6 +235,76 @@ impl Waitlist {
                 )
             })
             .await
+    }
+
+    async fn insert_window(
+        &self,
+        new: &NewWaitlistEntry,
+        window: &StartWindow,
+        draft: &Draft,
+    ) -> Result<Answer, DatabaseError> {
+        let areas: Vec<String> = window.areas.iter().map(|area| area.as_str().to_owned()).collect();
+        let areas = Some(areas).filter(|areas| !areas.is_empty());
+        self.database
+            .fetch_one(|| {
+                sqlx::query_file_as!(
+                    Answer,
+                    "src/waitlist/join_window.sql",
+                    new.key.as_str(),
+                    draft.fingerprint.newest(),
+                    new.slot.venue_id.0,
+                    new.slot.date,
+                    new.slot.start_time,
+                    new.party_size.get(),
+                    draft.customer.customer_id.0,
+                    &draft.customer.email_hashes,
+                    &draft.customer.phone_hashes,
+                    draft.customer.contact_sealed,
+                    draft.customer.version,
+                    draft.entry_id.0,
+                    draft.booking_id.0,
+                    new.conversation_id.as_ref().map_or("", ConversationId::as_str),
+                    draft.details_sealed,
+                    new.source.as_ref().map_or("", Source::as_str),
+                    draft.now,
+                    draft.traceparent.as_deref(),
+                    draft.customer.phone_region.as_deref(),
+                    window.latest_start,
+                    areas.as_deref(),
+                    new.validate_only,
+                )
+            })
+            .await
+    }
+}
+
+/// The entry as it would be made: without an id and a customer.
+fn unsaved(
+    new: &NewWaitlistEntry,
+    slot: SlotKey,
+    starts_at: DateTime<Utc>,
+    time_zone: String,
+    position: i32,
+    now: DateTime<Utc>,
+) -> WaitlistEntry {
+    let areas = new.window.iter().flat_map(|window| &window.areas);
+    WaitlistEntry {
+        id: WaitlistEntryId(Uuid::nil()),
+        status: WaitlistEntryStatus::Waiting,
+        slot,
+        starts_at,
+        time_zone,
+        party_size: new.party_size.get(),
+        position,
+        customer_id: CustomerId(Uuid::nil()),
+        conversation_id: new.conversation_id.as_ref().map_or_else(String::new, |id| id.as_str().to_owned()),
+        booking_id: None,
+        offer_expires_at: None,
+        created_at: now,
+        updated_at: now,
+        window: new.window.as_ref().map(|window| (new.slot.start_time, window.latest_start)),
+        areas: areas.map(|area| area.as_str().to_owned()).collect(),
+        offered: None,
     }
 }
 

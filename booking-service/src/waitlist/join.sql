@@ -51,7 +51,9 @@ offer AS MATERIALIZED (            -- the slot, its venue's policy, and the reas
         FROM waitlist_entries w
         -- a subquery, because a join might read the whole queue to find the customer
         WHERE w.customer_id = (SELECT person.customer_id FROM person)
-          AND w.venue_id = $3 AND w.slot_date = $4 AND w.start_time = $5 AND w.status IN ('WAITING', 'OFFERED')
+          AND w.venue_id = $3 AND w.slot_date = $4 AND w.status IN ('WAITING', 'OFFERED')
+          AND $5 BETWEEN COALESCE(w.from_time, w.start_time) AND COALESCE(w.until_time, w.start_time)
+        LIMIT 1
     ) AS waits ON true
     WHERE v.venue_id = $3 AND NOT EXISTS (SELECT FROM prior) AND NOT $20::boolean
 ),
@@ -151,11 +153,18 @@ SELECT
     reply.customer_id AS "customer_id?",
     reply.conversation_id AS "conversation_id?",
     CASE WHEN reply.offered_at IS NOT NULL THEN reply.booking_id END AS "booking_id?",
-    CASE WHEN reply.status = 'OFFERED'
-         THEN (SELECT b.hold_expires_at FROM bookings b WHERE b.booking_id = reply.booking_id)
-    END AS "offer_expires_at?",
+    offered.hold_expires_at AS "offer_expires_at?",
     reply.created_at AS "created_at?",
-    reply.updated_at AS "updated_at?"
+    reply.updated_at AS "updated_at?",
+    reply.from_time AS "from_time?",
+    reply.until_time AS "until_time?",
+    reply.areas AS "areas?",
+    offered.total_cents AS "offered_total_cents?",
+    offered.currency AS "offered_currency?",
+    offered.area AS "offered_area?"
 FROM person
 LEFT JOIN offer ON true
 LEFT JOIN reply ON true
+LEFT JOIN LATERAL (
+    SELECT b.* FROM bookings b WHERE b.booking_id = reply.booking_id AND reply.status = 'OFFERED' LIMIT 1
+) AS offered ON true

@@ -80,6 +80,7 @@ impl Waitlist {
             Ok(booking) => Ok(Some(WaitlistEntry {
                 status: WaitlistEntryStatus::Left,
                 updated_at: booking.booking.cancelled_at.ok_or(Column("bookings.cancelled_at"))?,
+                offered: None,
                 ..entry
             })),
             // The booking has started, so its hold has expired; the worker has not processed it yet.
@@ -114,6 +115,12 @@ struct Answer {
     offer_expires_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
+    from_time: Option<NaiveTime>,
+    until_time: Option<NaiveTime>,
+    areas: Option<Vec<String>>,
+    offered_total_cents: Option<i64>,
+    offered_currency: Option<String>,
+    offered_area: Option<String>,
 }
 
 impl Answer {
@@ -134,6 +141,12 @@ impl Answer {
             offer_expires_at: self.offer_expires_at,
             created_at: self.created_at,
             updated_at: self.updated_at,
+            from_time: self.from_time,
+            until_time: self.until_time,
+            areas: self.areas,
+            offered_total_cents: self.offered_total_cents,
+            offered_currency: self.offered_currency,
+            offered_area: self.offered_area,
         }
     }
 }

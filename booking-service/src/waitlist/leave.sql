@@ -57,5 +57,7 @@ SELECT
     CASE WHEN v.offered_at IS NOT NULL THEN v.booking_id END AS "booking_id?",
     NULL::timestamptz AS "offer_expires_at?",
     v.created_at AS "created_at!",
-    CASE WHEN v.now_left THEN $2 ELSE v.updated_at END AS "updated_at!"
+    CASE WHEN v.now_left THEN $2 ELSE v.updated_at END AS "updated_at!",
+    v.from_time AS "from_time?", v.until_time AS "until_time?", v.areas AS "areas?",
+    NULL::bigint AS "offered_total_cents?", NULL::text AS "offered_currency?", NULL::text AS "offered_area?"
 FROM verdict v

@@ -87,6 +87,12 @@ struct ListedRow {
     offer_expires_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
+    from_time: Option<NaiveTime>,
+    until_time: Option<NaiveTime>,
+    areas: Option<Vec<String>>,
+    offered_total_cents: Option<i64>,
+    offered_currency: Option<String>,
+    offered_area: Option<String>,
 }
 
 impl ListedRow {
@@ -107,6 +113,12 @@ impl ListedRow {
             offer_expires_at: self.offer_expires_at,
             created_at: self.created_at,
             updated_at: self.updated_at,
+            from_time: self.from_time,
+            until_time: self.until_time,
+            areas: self.areas,
+            offered_total_cents: self.offered_total_cents,
+            offered_currency: self.offered_currency,
+            offered_area: self.offered_area,
         }
     }
 }

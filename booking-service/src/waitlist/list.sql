@@ -84,9 +84,13 @@ SELECT
     END::integer AS "position!",
     a.customer_id AS "customer_id!", a.conversation_id AS "conversation_id!",
     CASE WHEN a.offered_at IS NOT NULL THEN a.booking_id END AS "booking_id?",
-    CASE WHEN a.status = 'OFFERED'
-         THEN (SELECT b.hold_expires_at FROM bookings b WHERE b.booking_id = a.booking_id)
-    END AS "offer_expires_at?",
-    a.created_at AS "created_at!", a.updated_at AS "updated_at!"
+    offered.hold_expires_at AS "offer_expires_at?",
+    a.created_at AS "created_at!", a.updated_at AS "updated_at!",
+    a.from_time AS "from_time?", a.until_time AS "until_time?", a.areas AS "areas?",
+    offered.total_cents AS "offered_total_cents?", offered.currency AS "offered_currency?",
+    offered.area AS "offered_area?"
 FROM ahead a
+LEFT JOIN LATERAL (
+    SELECT b.* FROM bookings b WHERE b.booking_id = a.booking_id AND a.status = 'OFFERED' LIMIT 1
+) AS offered ON true
 ORDER BY a.queue_number

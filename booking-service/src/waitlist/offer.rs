@@ -24,8 +24,8 @@ use crate::{
         metrics::WaitlistChange,
     },
     domain::{
-        BookingId, ConfirmationCode, CustomerId, FloorState, OutboxDestination, SlotKey, TimeZone, WaitlistEntryId,
-        instant_or_next,
+        AreaKey, BookingId, ConfirmationCode, CustomerId, FloorState, OutboxDestination, SlotKey, TimeZone,
+        WaitlistEntryId, instant_or_next,
     },
     slots::row::{Seating, SlotRow, seat, slot_refusal},
     venues::policy::VenuePolicy,
@@ -54,6 +54,9 @@ struct Candidate {
     details_sealed: Option<String>,
     source: String,
     traceparent: Option<String>,
+    /// The areas in which the party would sit, in the order of preference; `None`: any.
+    #[serde(default)]
+    areas: Option<Vec<AreaKey>>,
 }
 
 /// The decision about the free seats of a slot.
@@ -70,7 +73,12 @@ fn decide(opening: &Opening, occasion: &Occasion, code: &ConfirmationCode) -> Re
     let Opening { slot, venue, floor, candidates, .. } = opening;
     let seating = |next: &Candidate| {
         let refusal = slot_refusal(venue, Some(slot), slot.slot_date, next.party_size, occasion.at);
-        refusal.is_none().then(|| seat(slot, floor.as_ref(), None, next.party_size, &[]).ok()).flatten()
+        let seat = |area| seat(slot, floor.as_ref(), area, next.party_size, &[]).ok();
+        refusal.is_none().then(|| match (&next.areas, floor) {
+            (Some(areas), Some(_)) => areas.iter().find_map(|area| seat(Some(area))),
+            // A floor that was removed has no areas to choose from.
+            _ => seat(None),
+        })?
     };
     if let Some((next, seating)) = candidates.iter().find_map(|next| Some((next, seating(next)?))) {
         return Ok(Verdict::Offer(Box::new(offer(next, slot, &seating, venue, occasion, code)?)));
@@ -189,6 +197,8 @@ impl Waitlist {
             Ok(committed) => committed.len(),
             // Another booking took the seats of the area.
             Err(error) if is_overtaken(&error) => 0,
+            // The customer of an entry with a window waits for this slot alone since.
+            Err(error) if error.violates("waitlist_entries_wait_once") => 0,
             Err(error) => return Err(error.into()),
         };
         if offered > 0 {

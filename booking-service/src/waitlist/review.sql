@@ -17,7 +17,8 @@ batch AS MATERIALIZED (
     SELECT r.review_id, w.*
     FROM review r
     CROSS JOIN LATERAL (
-        SELECT e.waitlist_entry_id, e.venue_id, e.slot_date, e.start_time, e.queue_number, e.bookable_until
+        SELECT e.waitlist_entry_id, e.venue_id, e.slot_date, e.start_time, e.queue_number, e.bookable_until,
+               COALESCE(e.from_time, e.start_time) AS from_time, COALESCE(e.until_time, e.start_time) AS until_time
         FROM waitlist_entries e
         WHERE e.venue_id = r.venue_id AND e.status = 'WAITING' AND e.queue_number > 0
           AND (e.slot_date, e.start_time, e.queue_number) > (r.after_date, r.after_time, r.after_queue_number)
@@ -29,7 +30,13 @@ shorter AS MATERIALIZED (
     SELECT b.waitlist_entry_id, b.slot_date, b.start_time, b.queue_number,
            s.starts_at - make_interval(mins => v.notice_minutes) AS bookable_until
     FROM batch b
-    JOIN slots s USING (venue_id, slot_date, start_time)
+    CROSS JOIN LATERAL (           -- the last slot that the entry waits for
+        SELECT s.starts_at
+        FROM slots s
+        WHERE s.venue_id = b.venue_id AND s.slot_date = b.slot_date AND s.start_time BETWEEN b.from_time AND b.until_time
+        ORDER BY s.start_time DESC
+        LIMIT 1
+    ) AS s
     JOIN venues v USING (venue_id)
     WHERE s.starts_at - make_interval(mins => v.notice_minutes) < b.bookable_until
 ),
@@ -48,7 +55,14 @@ entry AS (
 ),
 noted AS (
     INSERT INTO waitlist_openings (venue_id, slot_date, start_time, noted_at)
-    SELECT venue_id, slot_date, start_time, clock_timestamp() FROM batch GROUP BY venue_id, slot_date, start_time
+    SELECT DISTINCT s.venue_id, s.slot_date, s.start_time, clock_timestamp()
+    FROM batch b
+    CROSS JOIN LATERAL (
+        SELECT s.venue_id, s.slot_date, s.start_time
+        FROM slots s
+        WHERE s.venue_id = b.venue_id AND s.slot_date = b.slot_date AND s.start_time BETWEEN b.from_time AND b.until_time
+        LIMIT 1440
+    ) AS s
 ),
 went_on AS (
     UPDATE waitlist_reviews r

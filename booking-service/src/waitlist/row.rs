@@ -23,9 +23,15 @@ pub struct WaitlistEntryRow {
     pub offer_expires_at: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+    pub from_time: Option<NaiveTime>,
+    pub until_time: Option<NaiveTime>,
+    pub areas: Option<Vec<String>>,
+    pub offered_total_cents: Option<i64>,
+    pub offered_currency: Option<String>,
+    pub offered_area: Option<String>,
 }
 
-/// One customer in the queue for one slot.
+/// One customer in the queue for one slot, or for every slot of a window.
 pub struct WaitlistEntry {
     pub id: WaitlistEntryId,
     pub status: WaitlistEntryStatus,
@@ -42,11 +48,30 @@ pub struct WaitlistEntry {
     pub offer_expires_at: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+    /// The starts that the customer waits for; `None`: only that of the slot.
+    pub window: Option<(NaiveTime, NaiveTime)>,
+    /// The areas in which the customer would sit; empty: any.
+    pub areas: Vec<String>,
+    /// While an offer is open.
+    pub offered: Option<Offered>,
+}
+
+/// What an open offer holds.
+pub struct Offered {
+    pub total_cents: i64,
+    pub currency: String,
+    /// Empty without a floor.
+    pub area: String,
 }
 
 impl WaitlistEntryRow {
     pub fn read(self) -> Result<WaitlistEntry, Corrupted> {
+        let offered = self.offered_total_cents.zip(self.offered_currency);
+        let area = self.offered_area.unwrap_or_default();
         Ok(WaitlistEntry {
+            window: self.from_time.zip(self.until_time),
+            areas: self.areas.unwrap_or_default(),
+            offered: offered.map(|(total_cents, currency)| Offered { total_cents, currency, area }),
             id: WaitlistEntryId(self.waitlist_entry_id),
             status: read_status(&self.status)?,
             slot: SlotKey { venue_id: VenueId(self.venue_id), date: self.slot_date, start_time: self.start_time },

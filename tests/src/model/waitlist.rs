@@ -47,7 +47,11 @@ impl Model {
             if self.waitlist[n].request != *request {
                 return Err(Refused::new(tonic::Code::InvalidArgument, "IDEMPOTENCY_KEY_REUSED"));
             }
-            return Ok(Reply::Joined(JoinWaitlistResponse { entry: Some(self.shown(n)), replayed: true }));
+            return Ok(Reply::Joined(JoinWaitlistResponse {
+                entry: Some(self.shown(n)),
+                replayed: true,
+                ..Default::default()
+            }));
         }
         let slot = (date(&request.date), time(&request.start_time));
         let wish = Wish { venue_id: &request.venue_id, slot, party_size: request.party_size, but: None };
@@ -95,7 +99,7 @@ impl Model {
         Arc::make_mut(&mut self.customers).insert(email, customer_id);
         self.waitlist.push(Arc::new(Entry { proto, request: request.clone() }));
         let entry = Some(self.shown(self.waitlist.len() - 1));
-        Ok(Reply::Joined(JoinWaitlistResponse { entry, replayed: false }))
+        Ok(Reply::Joined(JoinWaitlistResponse { entry, ..Default::default() }))
     }
 
     pub(super) fn leave_waitlist(&mut self, request: &LeaveWaitlistRequest) -> Answer {
@@ -145,6 +149,11 @@ impl Model {
             WaitlistEntryStatus::Offered => {
                 let booking = self.booking(&proto.booking_id).map(|n| &self.bookings[n].proto);
                 proto.offer_expires_at = booking.and_then(|booking| booking.hold_expires_at);
+                if let Some(booking) = booking {
+                    proto.offered_total_cents = booking.total_cents;
+                    proto.offered_currency.clone_from(&booking.currency);
+                    proto.offered_area.clone_from(&booking.area);
+                }
             }
             _ => {}
         }

@@ -35,7 +35,7 @@ impl Waits {
             conversation_id: if join.guest == 0 { "chat-0".to_owned() } else { String::new() },
             special_requests: format!("Any table for {}.", join.party_size),
             source: "model".to_owned(),
-            validate_only: false,
+            ..Default::default()
         };
         match join.key {
             Key::New => {}

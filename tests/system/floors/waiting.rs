@@ -53,3 +53,51 @@ async fn seats_that_come_free_at_one_start_are_offered_to_those_who_wait_for_ano
     assert_eq!(booking.scalar::<String>("SELECT area FROM bookings WHERE status = 'PENDING'").await, "main");
     assert_sound(&booking).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_for_an_area_gets_its_seats_and_no_others() {
+    let mut booking = service_with_fast_workers().await;
+    let clients = &mut booking.clients;
+    let venue_id = venue(clients).await;
+    set(clients, floor(&venue_id, vec![area("main", 4), area("terrace", 4)], 120)).await.expect("a floor");
+    let mut taken = Vec::new();
+    for name in ["main", "terrace"] {
+        let made = clients.bookings.create_booking(request(&venue_id, "18:00", 4, name)).await.expect("booked");
+        taken.push(made.into_inner().booking.expect("a booking").booking_id);
+    }
+    let wish = |areas: &[&str]| JoinWaitlistRequest {
+        latest_start_time: "19:00".to_owned(),
+        areas: areas.iter().map(ToString::to_string).collect(),
+        ..join(request(&venue_id, "18:00", 2, ""), false)
+    };
+    let unknown = clients.bookings.join_waitlist(wish(&["terrace", "roof"])).await.expect_err("no such area");
+    assert_eq!(full(&unknown).0, "AREA_NOT_FOUND");
+    let outside = clients.bookings.join_waitlist(wish(&["terrace"])).await.expect("waits").into_inner();
+    assert_eq!(outside.entry.expect("the entry").areas, ["terrace"]);
+    let inside = clients.bookings.join_waitlist(wish(&["main"])).await.expect("waits").into_inner();
+    let inside = inside.entry.expect("the entry").waitlist_entry_id;
+
+    let cancel = CancelBookingRequest { booking_id: taken[0].clone(), ..Default::default() };
+    clients.bookings.cancel_booking(cancel).await.expect("cancelled");
+    let clients = booking.clients.clone();
+    let offered = async || {
+        let list = ListWaitlistRequest {
+            venue_id: venue_id.clone(),
+            statuses: vec![WaitlistEntryStatus::Offered.into()],
+            ..Default::default()
+        };
+        let entries = clients.clone().bookings.list_waitlist(list).await.expect("listed").into_inner().entries;
+        entries.into_iter().map(|it| (it.waitlist_entry_id, it.offered_area)).collect::<Vec<_>>()
+    };
+    eventually("the seats of the main area are offered", async || !offered().await.is_empty()).await;
+    let notes = "SELECT count(*) FROM waitlist_openings";
+    eventually("all openings are handled", async || booking.scalar::<i64>(notes).await == 0).await;
+    assert_eq!(offered().await, [(inside, "main".to_owned())], "although the other entry came first");
+    let cancel = CancelBookingRequest { booking_id: taken[1].clone(), ..Default::default() };
+    clients.clone().bookings.cancel_booking(cancel).await.expect("cancelled");
+    eventually("the seats of the terrace are offered", async || {
+        offered().await.iter().any(|(_, area)| area == "terrace")
+    })
+    .await;
+    assert_sound(&booking).await;
+}

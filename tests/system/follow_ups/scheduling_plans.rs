@@ -115,11 +115,16 @@ async fn scheduling_and_cancelling_read_a_few_pages() {
     let schedule = |key: &str, chat: &str, moves: bool, revision: &str| {
         let (id, message, event) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
         let hash = "'\\x0000000000000000000000000000000000000000000000000000000000000000'";
+        let [minutes, times, late, ids] = if revision == "NULL" {
+            ["'{}'"; 4]
+        } else {
+            let ids = "ARRAY[gen_random_uuid(), gen_random_uuid()]";
+            ["'{1440,180}'", "'{2029-12-30Z,2029-12-31Z}'", "'{false,false}'", ids]
+        };
         format!(
             "schedule ('{key}', {hash}, '{id}', '{chat}', 'POST_EVENT', 'subject:00000000-0000-0000-0000-000000000009', '2030-01-01Z', 'UTC', '', NULL, NULL,
                        NULL, 5, '{message}', NULL, {moves}, true, '{event}', '2029-01-01Z', NULL, '{id}', 'TRANSACTIONAL',
-                       {revision}, '{{1440,180}}', '{{2029-12-30Z,2029-12-31Z}}', '{{false,false}}',
-                       ARRAY[gen_random_uuid(), gen_random_uuid()], ARRAY[gen_random_uuid(), gen_random_uuid()], '2030-01-01Z')"
+                       {revision}, {minutes}, {times}, {late}, {ids}, {ids}, '2030-01-01Z')"
         )
     };
     let hash = "'\\x0000000000000000000000000000000000000000000000000000000000000000'";

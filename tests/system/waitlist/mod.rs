@@ -11,6 +11,7 @@ mod plans;
 mod races;
 mod storm;
 mod time;
+mod windows;
 
 use std::time::Duration;
 
@@ -80,7 +81,7 @@ pub fn request(venue_id: &str, party_size: i32) -> JoinWaitlistRequest {
         conversation_id: booking.conversation_id,
         special_requests: booking.special_requests,
         source: booking.source,
-        validate_only: false,
+        ..Default::default()
     }
 }
 

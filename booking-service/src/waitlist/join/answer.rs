@@ -17,6 +17,15 @@ pub enum Outcome {
         fingerprint: Vec<u8>,
         row: WaitlistEntryRow,
     },
+    /// The customer has this place already, which overlaps the window of the call.
+    Existing(WaitlistEntryRow),
+    /// The entry would be made, at this place of the queue of this slot.
+    Valid {
+        start_time: NaiveTime,
+        starts_at: DateTime<Utc>,
+        time_zone: String,
+        position: i32,
+    },
     /// The national telephone number must be read with this region.
     OtherPhoneRegion(PhoneRegion),
     /// The customer must be drafted again, with what is known.
@@ -52,6 +61,12 @@ pub struct Answer {
     pub offer_expires_at: Option<DateTime<Utc>>,
     pub created_at: Option<DateTime<Utc>>,
     pub updated_at: Option<DateTime<Utc>>,
+    pub from_time: Option<NaiveTime>,
+    pub until_time: Option<NaiveTime>,
+    pub areas: Option<Vec<String>>,
+    pub offered_total_cents: Option<i64>,
+    pub offered_currency: Option<String>,
+    pub offered_area: Option<String>,
 }
 
 impl Answer {
@@ -62,6 +77,13 @@ impl Answer {
             "replayed" => Ok(Outcome::Replayed {
                 fingerprint: fingerprint.ok_or(Column("join_waitlist.fingerprint"))?,
                 row: self.entry().ok_or(Column("join_waitlist.waitlist_entry_id"))?,
+            }),
+            "existing" => Ok(Outcome::Existing(self.entry().ok_or(Column("join_waitlist.waitlist_entry_id"))?)),
+            "valid" => Ok(Outcome::Valid {
+                start_time: self.start_time.ok_or(Column("join_waitlist.start_time"))?,
+                starts_at: self.starts_at.ok_or(Column("join_waitlist.starts_at"))?,
+                time_zone: self.time_zone.ok_or(Column("join_waitlist.time_zone"))?,
+                position: self.position.unwrap_or_default(),
             }),
             "refused" if self.refusal.as_deref() == Some("PHONE_REGION") => {
                 let region = PhoneRegion::parse(self.phone_region.as_deref().unwrap_or_default());
@@ -82,6 +104,7 @@ impl Answer {
         let figure = || self.figure.ok_or(Column("join_waitlist.figure"));
         match self.refusal.as_deref().unwrap_or_default() {
             "VENUE_NOT_FOUND" => Ok(JoinRefusal::Slot(Refusal::VenueNotFound)),
+            "AREA_NOT_FOUND" => Ok(JoinRefusal::Slot(Refusal::AreaNotFound)),
             "SLOT_AVAILABLE" => Ok(JoinRefusal::SlotAvailable { open_seats: figure()? }),
             "PARTY_EXCEEDS_CAPACITY" => Ok(JoinRefusal::PartyExceedsCapacity { capacity: figure()? }),
             "ALREADY_WAITING" => Ok(JoinRefusal::AlreadyWaiting {
@@ -115,6 +138,12 @@ impl Answer {
             offer_expires_at: self.offer_expires_at,
             created_at: self.created_at?,
             updated_at: self.updated_at?,
+            from_time: self.from_time,
+            until_time: self.until_time,
+            areas: self.areas,
+            offered_total_cents: self.offered_total_cents,
+            offered_currency: self.offered_currency,
+            offered_area: self.offered_area,
         })
     }
 }

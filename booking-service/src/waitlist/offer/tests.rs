@@ -22,6 +22,7 @@ fn candidate(party_size: i32) -> Candidate {
         details_sealed: Some("\\x0102".to_owned()),
         source: "web-chat".to_owned(),
         traceparent: Some("00-trace".to_owned()),
+        areas: None,
     }
 }
 
