@@ -153,7 +153,7 @@ async fn a_walk_in_is_merged_into_a_known_customer_or_erased_like_anybody_else()
     let get = GetCustomerRequest { customer_id: nobody.customer_id.clone() };
     let customer = customers.get_customer(get.clone()).await.expect("read").into_inner().customer;
     assert!(customer.is_some_and(|customer| customer.contact.is_none() && customer.erased_at.is_none()));
-    let erase = EraseCustomerRequest { customer_id: nobody.customer_id.clone(), ..Default::default() };
+    let erase = EraseCustomerRequest { customer_id: nobody.customer_id.clone() };
     customers.erase_customer(erase).await.expect("erased");
     let customer = customers.get_customer(get).await.expect("read").into_inner().customer;
     assert!(customer.is_some_and(|customer| customer.erased_at.is_some()));
@@ -176,9 +176,9 @@ async fn the_floor_shows_who_is_seated_who_comes_next_and_who_is_late() {
     let floor = door.floor(0).await;
     let [area] = &floor.areas[..] else { panic!("one area: {floor:?}") };
     let ids = |list: &[Made]| list.iter().map(|booking| booking.booking_id.clone()).collect::<Vec<_>>();
-    assert_eq!(ids(&area.seated), [present.booking_id.clone()]);
-    assert_eq!(ids(&area.late), [late.booking_id.clone()]);
-    assert_eq!(ids(&area.arriving), [next.booking_id.clone()]);
+    assert_eq!(ids(&area.seated), std::slice::from_ref(&present.booking_id));
+    assert_eq!(ids(&area.late), std::slice::from_ref(&late.booking_id));
+    assert_eq!(ids(&area.arriving), std::slice::from_ref(&next.booking_id));
     assert_eq!((area.seated_guests, area.late_guests, area.arriving_guests, floor.truncated), (2, 2, 2, false));
     let floor = door.floor(300).await;
     assert_eq!(ids(&floor.areas[0].arriving), [next.booking_id.clone(), far.booking_id.clone()]);

@@ -157,8 +157,8 @@ async fn of_concurrent_bookings_and_moves_of_one_customer_to_overlapping_starts_
                 let request = RescheduleBookingRequest { booking_id, start_time: "18:30".to_owned(), ..<_>::default() };
                 async { reschedule(&second.clients, request).await }
             });
-            let (created, moved) = tokio::join!(join_all(creations), join_all(moves));
-            let (made, refused): (Vec<_>, Vec<_>) = created.into_iter().chain(moved).partition(Result::is_ok);
+            let (created, rescheduled) = tokio::join!(join_all(creations), join_all(moves));
+            let (made, refused): (Vec<_>, Vec<_>) = created.into_iter().chain(rescheduled).partition(Result::is_ok);
             assert_eq!((made.len(), refused.len()), (1, starts.len() - usize::from(!is_known)), "{refused:?}");
             let winner = made.into_iter().find_map(Result::ok).expect("one succeeded");
             for refused in refused.into_iter().filter_map(Result::err) {

@@ -47,7 +47,7 @@ pub fn refused(error: &ChangeBookingError, target: &BookingTarget, wish: &TableW
     };
     let booking = format!("bookings/{}", target.booking_id);
     match *refusal {
-        TableRefusal::NotFound { positions } => Failure::not_found("TABLE_NOT_FOUND", "table", &named(positions))
+        TableRefusal::NotFound { positions } => Failure::not_found("TABLE_NOT_FOUND", "table", named(positions))
             .with_message("The area has no such table: GetFloor lists the tables of each area.")
             .with("tables", named(positions))
             .into(),

@@ -61,7 +61,7 @@ fn decode_areas(areas: Vec<wire::Area>, violations: &mut Violations) -> Vec<Area
         if !(1..=100).contains(&name.chars().count()) || name.chars().any(char::is_control) {
             violations.add(at("name"), "must be 1 to 100 characters without control characters");
         }
-        let (tables, combinations) = violations.within(&at(""), |violations| {
+        let (tables, combinations) = violations.within(at(""), |violations| {
             let tables = tables::decode(&area.tables, violations);
             let combinations = tables::decode_combinations(&area.combinations, &tables, violations);
             (tables, combinations)

@@ -17,8 +17,8 @@ use crate::{
     bookings::create::CreateBookingError,
     bookings::list::ListBookingsError,
     domain::{
-        BookingChange, BookingId, BookingStatus, ChangeRefusal, NewBooking, PhoneFault, SEATED_EARLY, SPECIAL_DAYS_MAX,
-        SlotKey, VenueId,
+        BookingChange, BookingId, BookingStatus, ChangeRefusal, PhoneFault, SEATED_EARLY, SPECIAL_DAYS_MAX, SlotKey,
+        VenueId,
     },
     event_stream::stream::StreamError,
     floors::set::SetFloorError,
