@@ -118,6 +118,7 @@ async fn make_typical_calls(grpc: SocketAddr, url: &SecretString) {
     let booking = |party_size| CreateBookingRequest {
         contact: Some(Contact { name: NAME.to_owned(), email: EMAIL.to_owned(), phone: PHONE.to_owned() }),
         special_requests: WISHES.to_owned(),
+        allow_duplicate: true,
         ..fixtures::booking(&venue, party_size)
     };
     let made = booking(1);

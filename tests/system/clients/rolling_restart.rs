@@ -104,6 +104,7 @@ async fn no_booking_of_a_grpcio_client_fails_while_replicas_are_restarted() {
         "date": fixtures::date().to_string(),
         "startTime": "18:00",
         "partySize": 1,
+        "allowDuplicate": true,
         "contact": { "name": "Mina Sato", "email": "mina@example.org" },
     });
     let request = request.to_string();
