@@ -329,7 +329,7 @@ mod tests {
     fn every_change_is_audited() {
         for method in methods().iter().filter(|method| method.starts_with("teppan.")) {
             let (_, name) = method.split_once('/').expect("a method");
-            let is_read = ["Get", "List", "Find", "Export", "Stream", "Search", "Suggest", "BatchCheck"]
+            let is_read = ["Get", "List", "Find", "Export", "Stream", "Search", "Suggest", "Quote", "BatchCheck"]
                 .iter()
                 .any(|it| name.starts_with(it));
             assert_eq!(rule(method).audited == Audited::Change, !is_read, "{method}");
