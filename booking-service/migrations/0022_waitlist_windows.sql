@@ -11,6 +11,13 @@ WHERE w.customer_id = customer AND w.venue_id = venue AND w.slot_date = on_date 
 LIMIT 1
 $$;
 
+-- As largest_area, of these areas; NULL: of all.
+CREATE FUNCTION largest_area_in(venue uuid, wanted text[]) RETURNS integer LANGUAGE sql STABLE AS $$
+SELECT max(LEAST(COALESCE(a.seats, 32767), (SELECT max(s.max_party_size) FROM unnest(a.table_sets) AS s)))
+FROM areas a
+WHERE a.venue_id = venue AND (wanted IS NULL OR a.area = ANY (wanted))
+$$;
+
 -- As has_room, in one of these areas; NULL: in any.
 CREATE FUNCTION has_room_in(slot slots, party_size integer, wanted text[], locked boolean) RETURNS boolean
 LANGUAGE plpgsql VOLATILE AS $$

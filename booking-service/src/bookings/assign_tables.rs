@@ -57,7 +57,9 @@ pub fn decide(
     let floor = loaded.floor.as_ref().ok_or(no_area)?;
     let area = floor.floor.area(wanted).ok_or(no_area)?;
     let free = floor.after(&booking.occupancy(), -booking.party_size);
-    let tables = choose(loaded, &free, area, &wish.tables).map_err(NoChange::Refused)?;
+    // A booking without an area is counted in the first one.
+    let is_elsewhere = floor.floor.area(booking.area.as_deref()).is_none_or(|own| own.area != area.area);
+    let tables = choose(loaded, &free, area, &wish.tables, is_elsewhere).map_err(NoChange::Refused)?;
     let mut decision = Decision::about(booking, occasion);
     decision.free_seats();
     decision.apply(EventData::BookingTablesAssigned(wire::BookingTablesAssigned {
@@ -66,11 +68,11 @@ pub fn decide(
         occupied_until: timestamp(booking.occupancy().until),
         ..Default::default()
     }))?;
-    if booking.area.as_deref().is_none_or(|own| own == area.area.as_str()) {
+    if is_elsewhere {
+        decision.retake_seats();
+    } else {
         // The guests are counted in this area already, although it may have fewer seats by now.
         decision.keep_seats();
-    } else {
-        decision.retake_seats();
     }
     Ok(decision)
 }
@@ -87,7 +89,13 @@ fn has_already(loaded: &Loaded, wish: &TableWish) -> bool {
 }
 
 /// The keys of the tables, in the order of the area. The floor is that without the booking itself.
-fn choose(loaded: &Loaded, floor: &FloorState, area: &Area, wished: &[TableKey]) -> Result<Vec<String>, ChangeRefusal> {
+fn choose(
+    loaded: &Loaded,
+    floor: &FloorState,
+    area: &Area,
+    wished: &[TableKey],
+    is_elsewhere: bool,
+) -> Result<Vec<String>, ChangeRefusal> {
     let booking = &loaded.booking;
     let own = Occupancy { area: Some(area.area.as_str().to_owned()), tables: Vec::new(), ..booking.occupancy() };
     if area.tables.is_empty() {
@@ -114,7 +122,6 @@ fn choose(loaded: &Loaded, floor: &FloorState, area: &Area, wished: &[TableKey])
     if taken != 0 {
         return Err(ChangeRefusal::Tables(TableRefusal::Taken { positions: taken }));
     }
-    let is_elsewhere = booking.area.as_deref().is_some_and(|own| own != area.area.as_str());
     if is_elsewhere && !floor.has_room(&own, booking.party_size) {
         return Err(ChangeRefusal::Slot(booking.slot(), Refusal::AreaFull { open_seats: 0 }));
     }

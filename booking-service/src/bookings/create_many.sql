@@ -1,7 +1,7 @@
 -- CreateBooking for the calls that came while another statement ran. What create.sql says of order, of refusals and of a
 -- lost race holds here too. Each request is taken or left by itself.
 --
--- $1 to $24: an array for each value, an element for each request. The keys differ, and so do the contacts.
+-- $1 to $24: an array for each value, an element for each request. The keys differ, and so do the contacts, if there are any.
 --
 -- A row for each request, by its place `n`. `verdict` is
 --   created  the booking was made, with the columns of this row and those that were sent;

@@ -81,7 +81,9 @@ pub fn decide(
         return Err(NoChange::Unchanged);
     }
     allow(&loaded.booking, etag, BookingChange::Update)?;
-    if after.contact.email.is_none() && after.contact.phone.is_none() {
+    // A walk-in may have no contact from the start.
+    let is_reachable = |details: &BookingDetails| details.contact.email.is_some() || details.contact.phone.is_some();
+    if is_reachable(before) && !is_reachable(&after) {
         return Err(NoChange::Refused(ChangeRefusal::Unreachable));
     }
     let visit = ends_at.map(|ends_at| visit_until(loaded, ends_at)).transpose().map_err(NoChange::Refused)?;
@@ -245,5 +247,14 @@ mod tests {
         let NoChange::Refused(ChangeRefusal::Phone(_)) = refused(Some(&details()), None, &change) else {
             panic!("the number is too short")
         };
+    }
+
+    #[test]
+    fn a_walk_in_without_a_contact_gets_notes() {
+        let mut walk_in = details();
+        (walk_in.contact.email, walk_in.contact.phone) = (None, None);
+        let change = BookingUpdate { tags: Tags::parse(&["birthday".to_owned()]).ok(), ..BookingUpdate::default() };
+        let decided = decide(&confirmed_booking(), Some(&walk_in), None, &change, &occasion(0));
+        assert_eq!(decided.expect("updated").1.tags.len(), 1);
     }
 }

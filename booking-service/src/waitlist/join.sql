@@ -72,6 +72,8 @@ queue AS MATERIALIZED (            -- the gate: the locked slot or the locked ar
               WHEN 'SLOT_FULL' THEN true
               ELSE slot_refusal(venue, slot, $4, $6, $17) IS NULL AND (venue).has_floor AND NOT has_room(slot, $6, true)
           END
+      -- a call for a window that has locked the slot before is not in the snapshot
+      AND waitlist_place((SELECT person.customer_id FROM person), $3, $4, $5, $5) IS NULL
 ),
 known AS MATERIALIZED (            -- row lock: the customer is not erased or merged before this commits
     SELECT c.customer_id

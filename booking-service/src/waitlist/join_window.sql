@@ -22,7 +22,7 @@ venue AS MATERIALIZED (
 ),
 slot AS MATERIALIZED (
     SELECT s.slot, (s.slot).start_time, (s.slot).starts_at, (s.slot).capacity - (s.slot).reserved AS open_seats,
-           LEAST((s.slot).capacity, CASE WHEN has_floor THEN largest_area($3) END) AS capacity, why.refusal,
+           LEAST((s.slot).capacity, CASE WHEN has_floor THEN largest_area_in($3, $21::text[]) END) AS capacity, why.refusal,
            why.refusal IS NULL AND (NOT has_floor OR has_room_in(s.slot, $6, $21::text[], false)) AS is_available,
            COALESCE(why.refusal, 'SLOT_FULL') = 'SLOT_FULL' AS can_wait
     FROM venue
@@ -69,7 +69,9 @@ locked AS MATERIALIZED (           -- row locks; they see the latest committed v
 ),
 checked AS MATERIALIZED (
     SELECT (l.slot).start_time, (l.slot).starts_at, (l.slot).capacity,
-           (l.slot).has_floor <> has_floor
+           -- SetFloor has marked the slot since the snapshot, or the slot is new
+           COALESCE((l.slot).has_floor <> (
+               SELECT (o.slot).has_floor FROM slot o WHERE o.start_time = (l.slot).start_time), true)
                OR why.refusal IS NULL AND (NOT has_floor OR has_room_in(l.slot, $6, $21, true)) AS is_obstacle,
            COALESCE(why.refusal, 'SLOT_FULL') = 'SLOT_FULL' AS can_wait
     FROM venue

@@ -190,6 +190,26 @@ async fn bookings_from_before_the_tables_get_some_and_a_table_with_bookings_stay
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_booking_from_before_the_floor_needs_the_seats_of_another_area_than_the_first() {
+    let booking = Booking::start().await.ready().await;
+    let clients = &mut booking.clients.clone();
+    let venue_id = venue(clients).await;
+    let early = book(clients, &venue_id, "18:00", 2).await.expect("booked");
+    let bar = Area { tables: vec![table("B1", 1, 2), table("B2", 1, 2)], ..area("bar", 2) };
+    set(clients, floor(&venue_id, vec![area("main", 10), bar], 120)).await.expect("a floor");
+    clients.bookings.create_booking(request(&venue_id, "18:00", 2, "bar")).await.expect("booked");
+    let wish = AssignTablesRequest {
+        booking_id: early.booking_id.clone(),
+        area: "bar".to_owned(),
+        tables: vec!["B2".to_owned()],
+        ..Default::default()
+    };
+    let refused = clients.bookings.assign_tables(wish).await.expect_err("the bar has two seats");
+    assert_eq!(full(&refused).2, "area");
+    assert_no_table_is_taken_twice(&booking).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_fault_of_the_tables_is_named_at_once() {
     let booking = Booking::start().await.ready().await;
     let clients = &mut booking.clients.clone();

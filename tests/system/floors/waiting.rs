@@ -2,7 +2,7 @@ use teppan_shared::contract::booking::v1::{
     CancelBookingRequest, CancellationInitiator, CreateBookingRequest, JoinWaitlistRequest, ListWaitlistRequest,
     WaitlistEntryStatus,
 };
-use teppan_tests::harness::eventually;
+use teppan_tests::{fixtures, harness::eventually};
 
 use super::{area, assert_sound, floor, full, request, set, venue};
 use crate::waitlist::service_with_fast_workers;
@@ -99,5 +99,29 @@ async fn an_entry_for_an_area_gets_its_seats_and_no_others() {
         offered().await.iter().any(|(_, area)| area == "terrace")
     })
     .await;
+    assert_sound(&booking).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_can_wait_for_starts_that_were_laid_out_after_the_floor() {
+    let booking = service_with_fast_workers().await;
+    let clients = &mut booking.clients.clone();
+    let venue_id = venue(clients).await;
+    set(clients, floor(&venue_id, vec![area("main", 4), area("bar", 2)], 120)).await.expect("a floor");
+    let mut schedule = fixtures::every_evening(&venue_id, 40);
+    "22:00".clone_into(&mut schedule.periods[0].last_start);
+    clients.schedule.set_weekly_schedule(schedule).await.expect("set");
+    for (area, size) in [("main", 4), ("bar", 2)] {
+        clients.bookings.create_booking(request(&venue_id, "21:00", size, area)).await.expect("booked");
+    }
+    let window = |party_size, area: &str| JoinWaitlistRequest {
+        latest_start_time: "22:00".to_owned(),
+        areas: vec![area.to_owned()],
+        ..join(request(&venue_id, "21:30", party_size, ""), false)
+    };
+    let entry = clients.bookings.join_waitlist(window(3, "main")).await.expect("waits").into_inner().entry;
+    assert_eq!(entry.expect("the entry").start_time, "21:30");
+    let large = clients.bookings.join_waitlist(window(3, "bar")).await.expect_err("two seats");
+    assert_eq!(full(&large).0, "PARTY_EXCEEDS_CAPACITY");
     assert_sound(&booking).await;
 }
