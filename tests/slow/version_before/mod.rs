@@ -9,7 +9,7 @@ use std::{
 };
 
 use secrecy::{ExposeSecret as _, SecretString};
-use teppan_shared::contract::booking::v1::CreateBookingRequest;
+use teppan_shared::contract::booking::v1::{Booking, CreateBookingRequest};
 use teppan_tests::{
     clients::{self, BookingClients},
     fixtures,
@@ -146,10 +146,11 @@ async fn the_previous_version_answers_every_call_while_the_new_version_changes_t
     }
 }
 
-/// A booking made through one version is replayed by the other.
+/// A booking made through one version is replayed by the other, which may not know its terms.
 async fn replayed(first: &BookingClients, second: &BookingClients, request: CreateBookingRequest) {
     let made = first.bookings.clone().create_booking(request.clone()).await.expect("booked").into_inner();
     let again = second.bookings.clone().create_booking(request).await.expect("replayed").into_inner();
     assert!(again.replayed);
-    assert_eq!(again.booking, made.booking);
+    let without_terms = |booking: Option<Booking>| booking.map(|booking| Booking { terms: None, ..booking });
+    assert_eq!(without_terms(again.booking), without_terms(made.booking));
 }
