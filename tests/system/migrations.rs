@@ -2,18 +2,22 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use secrecy::SecretString;
 use sqlx::{
     AssertSqlSafe, SqlSafeStr as _,
     migrate::{Migration, MigrationType, Migrator},
 };
 use teppan_shared::{
+    contract::booking::v1::GetBookingRequest,
     keys::Keys,
     postgres::{Database, DatabaseSettings},
     service::Definition,
 };
 use teppan_tests::{
-    harness::{self, Conversation},
+    clients::BookingClients,
+    fixtures,
+    harness::{self, Booking, Conversation},
     launch::binary,
 };
 use tokio::process::Command;
@@ -149,4 +153,24 @@ async fn an_older_program_starts_on_a_newer_schema_and_leaves_it_unchanged() {
     older.service.stop().await;
     migrate(&url, definition.migrator).await;
     assert_eq!(harness::scalar::<i64>(&url, "SELECT count(*) FROM of_the_next_version").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_that_a_later_version_adds_fails_no_call() {
+    let booking = Booking::start().await.ready().await;
+    let mut clients = booking.clients.clone();
+    let venue_id = fixtures::venue(&mut clients, 20).await.expect("a venue").venue_id;
+    let book = async |mut clients: BookingClients| {
+        clients.bookings.create_booking(fixtures::booking(&venue_id, 1)).await.expect("booked").into_inner()
+    };
+    for column in ["added_first", "added_later"] {
+        // Several connections have prepared the statements.
+        join_all((0..4).map(|_| book(clients.clone()))).await;
+        let add = format!("ALTER TABLE bookings ADD COLUMN {column} integer");
+        sqlx::raw_sql(AssertSqlSafe(add)).execute(&mut harness::connect(&booking.url).await).await.expect("added");
+        let made = book(clients.clone()).await.booking.expect("a booking");
+        let get = GetBookingRequest { booking_id: made.booking_id.clone(), ..Default::default() };
+        let read = clients.bookings.get_booking(get).await.expect("read").into_inner().booking;
+        assert_eq!(read, Some(made));
+    }
 }

@@ -24,7 +24,8 @@ pub struct Quote {
 }
 
 impl Bookings {
-    /// Tells what CreateBooking would make of a slot and a party, in one round trip. No seats are held.
+    /// The price, the deposit and the terms of a booking that CreateBooking would make now, in one round trip. No seats are
+    /// held.
     ///
     /// # Errors
     /// [`CreateBookingError`]; the refusals are those of CreateBooking.

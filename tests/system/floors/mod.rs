@@ -8,7 +8,8 @@ mod times;
 mod waiting;
 
 use teppan_shared::contract::booking::v1::{
-    Area, CreateBookingRequest, Floor, SetFloorRequest, SetFloorResponse, SittingRule,
+    Area, BatchCheckAvailabilityRequest, CreateBookingRequest, Floor, ListAvailabilityRequest, SetFloorRequest,
+    SetFloorResponse, SittingRule, SlotAvailability, SlotQuery,
 };
 use teppan_tests::{clients::BookingClients, fixtures, harness::Booking};
 use tonic::Status;
@@ -69,4 +70,25 @@ fn full(status: &Status) -> (String, String, String) {
 
 async fn assert_sound(booking: &Booking) {
     assert_eq!(booking.scalar::<i64>(AREAS_THAT_MISCOUNT).await, 0);
+}
+
+/// The slots of a day as ListAvailability lists them, for which Rust decides, after a check that BatchCheckAvailability,
+/// for which the schema decides, says the same.
+async fn listed_as_checked(clients: &BookingClients, venue_id: &str, party_size: i32) -> Vec<SlotAvailability> {
+    let (mut schedule, day) = (clients.schedule.clone(), fixtures::date().to_string());
+    let (venue_id, from_date, to_date) = (venue_id.to_owned(), day.clone(), day.clone());
+    let list = ListAvailabilityRequest { venue_id, from_date, to_date, party_size, ..Default::default() };
+    let listed = schedule.list_availability(list.clone()).await.expect("listed").into_inner().slots;
+    let query = |start_time: &String| SlotQuery {
+        venue_id: list.venue_id.clone(),
+        date: day.clone(),
+        start_time: start_time.clone(),
+        party_size,
+    };
+    let queries = listed.iter().map(|slot| query(&slot.start_time)).collect();
+    let checked = schedule.batch_check_availability(BatchCheckAvailabilityRequest { queries }).await.expect("checked");
+    let checks = checked.into_inner().checks;
+    let checked: Vec<_> = checks.into_iter().filter_map(|check| check.availability).collect();
+    assert_eq!(listed, checked, "for {party_size}");
+    listed
 }

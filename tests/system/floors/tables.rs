@@ -3,21 +3,19 @@
 use futures::future::join_all;
 use teppan_shared::{
     contract::booking::v1::{
-        Area, AssignTablesRequest, BatchCheckAvailabilityRequest, Booking as Made, CancelBookingRequest,
-        CancellationInitiator, CreateBookingRequest, ListAvailabilityRequest, RescheduleBookingRequest, SlotQuery,
-        Table, TableCombination,
+        Area, AssignTablesRequest, Booking as Made, CancelBookingRequest, CancellationInitiator, CreateBookingRequest,
+        RescheduleBookingRequest, Table, TableCombination,
     },
     gather::GatherLimits,
 };
 use teppan_tests::{
     clients::BookingClients,
-    fixtures,
     harness::{self, Booking},
 };
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use super::{area, assert_sound, floor, full, request, set, venue};
+use super::{area, assert_sound, floor, full, listed_as_checked, request, set, venue};
 
 /// Pairs of live bookings that have one table at once.
 const TABLES_TAKEN_TWICE: &str = "
@@ -282,25 +280,11 @@ async fn tables_have_the_same_rules_in_the_schema_and_in_rust() {
     for (start, size) in [("18:00", 2), ("18:30", 1), ("19:30", 7), ("20:00", 3), ("21:00", 4)] {
         book(clients, &venue_id, start, size).await.expect("booked");
     }
-    let day = fixtures::date().to_string();
     for party_size in [1, 2, 4, 5, 6, 9] {
-        let (venue_id, from_date, to_date) = (venue_id.clone(), day.clone(), day.clone());
-        let list = ListAvailabilityRequest { venue_id, from_date, to_date, party_size, ..Default::default() };
-        let listed = clients.schedule.list_availability(list.clone()).await.expect("listed").into_inner().slots;
-        let query = |start_time: &String| SlotQuery {
-            venue_id: list.venue_id.clone(),
-            date: day.clone(),
-            start_time: start_time.clone(),
-            party_size,
-        };
-        let queries = listed.iter().map(|slot| query(&slot.start_time)).collect();
-        let checked = clients.schedule.batch_check_availability(BatchCheckAvailabilityRequest { queries });
-        let checks = checked.await.expect("checked").into_inner().checks;
-        let checked: Vec<_> = checks.into_iter().filter_map(|check| check.availability).collect();
-        assert_eq!(listed, checked, "for {party_size}");
+        let listed = listed_as_checked(clients, &venue_id, party_size).await;
         // The preview is decided in Rust, the booking in the statement.
         for slot in &listed {
-            let wish = request(&list.venue_id, &slot.start_time, party_size, "");
+            let wish = request(&venue_id, &slot.start_time, party_size, "");
             let preview = CreateBookingRequest { validate_only: true, ..wish.clone() };
             let preview = clients.bookings.create_booking(preview).await.map(|made| made.into_inner().booking);
             let made = clients.bookings.create_booking(wish).await.map(|made| made.into_inner().booking);

@@ -4,7 +4,7 @@ use teppan_shared::contract::booking::v1::{
 use teppan_tests::{fixtures, harness::Booking};
 use tonic::Code;
 
-use super::{area, assert_sound, floor, full, request, set, venue};
+use super::{area, assert_sound, floor, full, listed_as_checked, request, set, venue};
 use crate::suggestions::alternatives;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -122,22 +122,7 @@ async fn the_floor_has_the_same_rules_in_the_schema_and_in_rust() {
     for (start, size) in [("18:00", 4), ("18:30", 9), ("20:00", 2), ("21:30", 6)] {
         clients.bookings.create_booking(request(&venue_id, start, size, "")).await.expect("booked");
     }
-    let day = fixtures::date().to_string();
     for party_size in [1, 2, 3, 7, 13] {
-        let (venue_id, from_date, to_date) = (venue_id.clone(), day.clone(), day.clone());
-        let list = ListAvailabilityRequest { venue_id, from_date, to_date, party_size, ..Default::default() };
-        let listed = clients.schedule.list_availability(list.clone()).await.expect("listed").into_inner().slots;
-        assert_eq!(listed.len(), 8);
-        let query = |start_time: &String| SlotQuery {
-            venue_id: list.venue_id.clone(),
-            date: day.clone(),
-            start_time: start_time.clone(),
-            party_size,
-        };
-        let queries = listed.iter().map(|slot| query(&slot.start_time)).collect();
-        let checked = clients.schedule.batch_check_availability(BatchCheckAvailabilityRequest { queries });
-        let checks = checked.await.expect("checked").into_inner().checks;
-        let checked: Vec<_> = checks.into_iter().filter_map(|check| check.availability).collect();
-        assert_eq!(listed, checked, "for {party_size}");
+        assert_eq!(listed_as_checked(clients, &venue_id, party_size).await.len(), 8);
     }
 }
