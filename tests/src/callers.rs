@@ -3,6 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use http::uri::PathAndQuery;
+use strum::VariantArray as _;
 use tempfile::TempDir;
 use teppan_shared::{
     config::CommonSettings,
@@ -22,7 +23,7 @@ impl Default for Callers {
     fn default() -> Self {
         let callers = Self {
             folder: tempfile::tempdir().expect("a folder"),
-            tokens: Role::ALL.into_iter().map(|role| (role, Token::random())).collect(),
+            tokens: Role::VARIANTS.iter().map(|&role| (role, Token::random())).collect(),
         };
         callers.write("");
         callers
@@ -45,7 +46,7 @@ impl Callers {
 
     /// Rewrites the file, with more entries at its end.
     pub fn write(&self, more: &str) {
-        let entries = self.tokens.iter().map(|(role, token)| entry(role.name(), *role, token));
+        let entries = self.tokens.iter().map(|(role, token)| entry(role.into_str(), *role, token));
         let text: String = entries.chain([more.to_owned()]).collect();
         fs::write(self.path().with_extension("new"), text).expect("written");
         fs::rename(self.path().with_extension("new"), self.path()).expect("moved");
@@ -54,7 +55,7 @@ impl Callers {
 
 /// An entry of the credentials file.
 pub fn entry(name: &str, role: Role, token: &Token) -> String {
-    format!("[[credentials]]\nname = {name:?}\nroles = [{:?}]\ntoken_sha256 = \"{}\"\n", role.name(), token.hash())
+    format!("[[credentials]]\nname = {name:?}\nroles = [{:?}]\ntoken_sha256 = \"{}\"\n", role.into_str(), token.hash())
 }
 
 /// A request with a bearer token.

@@ -2,6 +2,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 use sqlx::{Row as _, postgres::PgRow};
+use strum::VariantArray as _;
 use teppan_shared::{error_chain::error_chain, postgres::DatabaseError};
 use uuid::Uuid;
 
@@ -111,7 +112,7 @@ impl Bookings {
 
     fn event_row(&self, decision: &Decision, event: &NewEvent) -> Value {
         let stored = &event.stored;
-        let destinations: Vec<_> = OutboxDestination::ALL
+        let destinations: Vec<_> = OutboxDestination::VARIANTS
             .into_iter()
             .filter(|destination| match destination {
                 OutboxDestination::ConversationService => event.concerns_conversation,

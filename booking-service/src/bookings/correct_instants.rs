@@ -1,3 +1,4 @@
+use strum::VariantArray as _;
 use teppan_shared::{contract::events::v1 as wire, postgres::DatabaseError};
 use uuid::Uuid;
 
@@ -68,7 +69,7 @@ impl Bookings {
         }
         if result.corrected > 0 {
             self.live.nudge();
-            for destination in OutboxDestination::ALL {
+            for &destination in OutboxDestination::VARIANTS {
                 self.outbox.nudge(destination);
             }
         }

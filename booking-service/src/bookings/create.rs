@@ -3,6 +3,7 @@ pub mod draft;
 pub mod many;
 
 use sqlx::{FromRow as _, postgres::PgRow};
+use strum::VariantArray as _;
 use teppan_shared::{
     contract::events::v1 as wire,
     gather::{Joined, Turn},
@@ -250,7 +251,7 @@ impl Bookings {
             OutboxDestination::ConversationService => has_conversation,
             OutboxDestination::EventStream => self.outbox.is_in_use(*destination),
         };
-        OutboxDestination::ALL.iter().filter(|it| is_wanted(it)).map(ToString::to_string).collect()
+        OutboxDestination::VARIANTS.iter().filter(|it| is_wanted(it)).map(ToString::to_string).collect()
     }
 
     /// Starts the delivery of a booking's messages, or delivers them before the reply if that is configured. It takes

@@ -30,7 +30,8 @@ pub struct EventFault {
 }
 
 /// The kind of a fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE", const_into_str)]
 pub enum EventFaultKind {
     /// The versions of a booking's events must be 1, 2, 3 and so on.
     VersionGap,
@@ -39,10 +40,12 @@ pub enum EventFaultKind {
     /// Its hash does not match its contents.
     HashMismatch,
     /// Its contents do not match its type, or its type is unknown.
+    #[strum(serialize = "EVENT_UNREADABLE")]
     Unreadable,
     /// It cannot happen in the state that the booking has after the previous events.
     IllegalTransition,
     /// A field has a value that contradicts the previous events.
+    #[strum(serialize = "EVENT_CONTRADICTION")]
     Contradiction,
     /// After it, the booking would have a value that no booking can have.
     ImpossibleFigure,

@@ -1,4 +1,5 @@
 use opentelemetry::{KeyValue, global, metrics::Counter};
+use strum::VariantArray as _;
 
 /// Counters of expired holds and of changes of waitlist entries.
 pub struct BookingMetrics {
@@ -7,7 +8,8 @@ pub struct BookingMetrics {
 }
 
 /// A change of a waitlist entry.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub enum WaitlistChange {
     Joined,
     Offered,
@@ -15,21 +17,6 @@ pub enum WaitlistChange {
     Lapsed,
     Left,
     Closed,
-}
-
-impl WaitlistChange {
-    const ALL: [Self; 6] = [Self::Joined, Self::Offered, Self::Accepted, Self::Lapsed, Self::Left, Self::Closed];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Joined => "joined",
-            Self::Offered => "offered",
-            Self::Accepted => "accepted",
-            Self::Lapsed => "lapsed",
-            Self::Left => "left",
-            Self::Closed => "closed",
-        }
-    }
 }
 
 impl Default for BookingMetrics {
@@ -47,7 +34,7 @@ impl Default for BookingMetrics {
         };
         // A counter whose first value is 1 shows no increase, so each counter starts at 0.
         metrics.holds_expired(0);
-        for change in WaitlistChange::ALL {
+        for &change in WaitlistChange::VARIANTS {
             metrics.waitlist(change, 0);
         }
         metrics
@@ -60,6 +47,6 @@ impl BookingMetrics {
     }
 
     pub fn waitlist(&self, change: WaitlistChange, count: u64) {
-        self.waitlist_changes.add(count, &[KeyValue::new("change", change.name())]);
+        self.waitlist_changes.add(count, &[KeyValue::new("change", change.into_str())]);
     }
 }

@@ -58,7 +58,8 @@ pub struct StripePayment {
 }
 
 /// What a Stripe event reports about a payment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE", const_into_str)]
 pub enum StripeEffect {
     Processing,
     Failed,
@@ -186,39 +187,6 @@ impl StripePayment {
 }
 
 impl StripeEffect {
-    const ALL: [Self; 10] = [
-        Self::Processing,
-        Self::Failed,
-        Self::Cancelled,
-        Self::Succeeded,
-        Self::Refunded,
-        Self::RefundMade,
-        Self::RefundFailed,
-        Self::Disputed,
-        Self::DisputeReinstated,
-        Self::DisputeLost,
-    ];
-
-    pub fn as_column(self) -> &'static str {
-        match self {
-            Self::Processing => "PROCESSING",
-            Self::Failed => "FAILED",
-            Self::Cancelled => "CANCELLED",
-            Self::Succeeded => "SUCCEEDED",
-            Self::Refunded => "REFUNDED",
-            Self::RefundMade => "REFUND_MADE",
-            Self::RefundFailed => "REFUND_FAILED",
-            Self::Disputed => "DISPUTED",
-            Self::DisputeReinstated => "DISPUTE_REINSTATED",
-            Self::DisputeLost => "DISPUTE_LOST",
-        }
-    }
-
-    /// Reads the value of a column; `None` for a value that the column's constraint forbids.
-    pub fn from_column(raw: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|it| it.as_column() == raw)
-    }
-
     /// Whether it reports the state of the attempt to pay, and not only a refund or a dispute.
     pub fn is_attempt(self) -> bool {
         matches!(self, Self::Processing | Self::Failed | Self::Cancelled | Self::Succeeded | Self::Refunded)

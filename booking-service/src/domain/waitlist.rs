@@ -9,7 +9,8 @@ use super::{
 
 /// The state of a waitlist entry. A trigger in the schema changes it together with the booking that holds the offered
 /// seats, so this crate has no table of transitions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::EnumCount)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE", const_into_str)]
 pub enum WaitlistEntryStatus {
     Waiting,
     Offered,
@@ -17,26 +18,6 @@ pub enum WaitlistEntryStatus {
     Lapsed,
     Left,
     Closed,
-}
-
-impl WaitlistEntryStatus {
-    pub const ALL: [Self; 6] = [Self::Waiting, Self::Offered, Self::Accepted, Self::Lapsed, Self::Left, Self::Closed];
-
-    pub fn as_column(self) -> &'static str {
-        match self {
-            Self::Waiting => "WAITING",
-            Self::Offered => "OFFERED",
-            Self::Accepted => "ACCEPTED",
-            Self::Lapsed => "LAPSED",
-            Self::Left => "LEFT",
-            Self::Closed => "CLOSED",
-        }
-    }
-
-    /// Reads the value of a column; `None` for a value that the column's constraint forbids.
-    pub fn from_column(raw: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_column() == raw)
-    }
 }
 
 /// A request to join the waitlist of a slot.
@@ -84,17 +65,4 @@ pub enum JoinRefusal {
         waitlist_entry_id: WaitlistEntryId,
         status: WaitlistEntryStatus,
     },
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_status_survives_the_conversion_to_and_from_its_column() {
-        for status in WaitlistEntryStatus::ALL {
-            assert_eq!(WaitlistEntryStatus::from_column(status.as_column()), Some(status));
-        }
-        assert_eq!(WaitlistEntryStatus::from_column("LOST"), None);
-    }
 }

@@ -1,3 +1,4 @@
+use strum::EnumCount as _;
 use teppan_shared::{
     contract::booking::v1 as wire,
     page::{self, PageSizes, TokenError},
@@ -33,7 +34,7 @@ pub fn decode(request: &wire::ListWaitlistRequest) -> Result<(WaitlistQuery, u16
         violations.check_optional("customer_id", given(&request.customer_id).map(|raw| CustomerId::parse(&raw)));
     let conversation_id =
         violations.check_optional("conversation_id", given(&request.conversation_id).map(ConversationId::parse));
-    let statuses = decode_statuses(&request.statuses, WaitlistEntryStatus::ALL.len(), decode_status, &mut violations);
+    let statuses = decode_statuses(&request.statuses, WaitlistEntryStatus::COUNT, decode_status, &mut violations);
 
     let parsed = (size, after, venue_id, date, start_time, customer_id, conversation_id);
     let (

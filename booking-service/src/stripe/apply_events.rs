@@ -10,7 +10,7 @@ use teppan_shared::{
 use uuid::Uuid;
 
 use crate::{
-    domain::{Currency, StripeEffect, StripeNames, StripePayment},
+    domain::{Currency, StripeNames, StripePayment},
     payments::move_money::MoneyRefusal,
     stripe::Stripe,
     stripe::apply_payment::ApplyPaymentError,
@@ -198,7 +198,7 @@ impl ClaimedEvent {
                 payment_intent: self.payment_intent.clone(),
                 charge_id: self.charge_id.clone(),
             },
-            effect: StripeEffect::from_column(&self.effect)?,
+            effect: self.effect.parse().ok()?,
             object_id: self.object_id.clone(),
             amount_cents: self.amount_cents,
             refunded_cents: self.refunded_cents,

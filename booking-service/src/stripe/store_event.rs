@@ -25,7 +25,7 @@ impl Stripe {
                 event.kind,
                 event.created_at,
                 self.clock.now(),
-                payment.map(|it| it.effect.as_column()),
+                payment.map(|it| it.effect.into_str()),
                 names.booking_id,
                 names.payment_intent.as_deref(),
                 names.charge_id.as_deref(),

@@ -43,13 +43,17 @@ pub struct StripeWebhook {
     pub timeout: Duration,
 }
 
-/// The outcome of a request.
+/// The outcome of a request; the metrics use the names.
+#[derive(strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 enum Answer {
     Stored,
     Duplicate,
     Unconfigured,
     Overloaded,
+    #[strum(serialize = "timeout")]
     TooSlow,
+    #[strum(serialize = "body_timeout")]
     BodyTooSlow,
     TooLarge,
     Incomplete,
@@ -146,7 +150,7 @@ async fn receive(
 ) -> Response {
     let webhook = &endpoint.webhook;
     let answer = webhook.receive(request, &bodies, &endpoint).await;
-    webhook.stripe.metrics.record_request(answer.name());
+    webhook.stripe.metrics.record_request(answer.into_str());
     answer.into_response()
 }
 
@@ -169,26 +173,6 @@ impl Endpoint {
                 }
                 Answer::BadSignature
             }
-        }
-    }
-}
-
-impl Answer {
-    /// The outcome in the metrics.
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Stored => "stored",
-            Self::Duplicate => "duplicate",
-            Self::Unconfigured => "unconfigured",
-            Self::Overloaded => "overloaded",
-            Self::TooSlow => "timeout",
-            Self::BodyTooSlow => "body_timeout",
-            Self::TooLarge => "too_large",
-            Self::Incomplete => "incomplete",
-            Self::BadSignature => "bad_signature",
-            Self::OutOfTolerance => "out_of_tolerance",
-            Self::NoEvent => "no_event",
-            Self::NotStored => "not_stored",
         }
     }
 }

@@ -12,7 +12,8 @@ use crate::{
 };
 
 /// What is wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE", const_into_str)]
 pub enum FindingReason {
     Event(EventFaultKind),
     /// The booking has no events.
@@ -46,26 +47,8 @@ pub enum FindingReason {
 impl FindingReason {
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Event(EventFaultKind::VersionGap) => "VERSION_GAP",
-            Self::Event(EventFaultKind::LinkBroken) => "LINK_BROKEN",
-            Self::Event(EventFaultKind::HashMismatch) => "HASH_MISMATCH",
-            Self::Event(EventFaultKind::Unreadable) => "EVENT_UNREADABLE",
-            Self::Event(EventFaultKind::IllegalTransition) => "ILLEGAL_TRANSITION",
-            Self::Event(EventFaultKind::Contradiction) => "EVENT_CONTRADICTION",
-            Self::Event(EventFaultKind::ImpossibleFigure) => "IMPOSSIBLE_FIGURE",
-            Self::NoEvents => "NO_EVENTS",
-            Self::ChainEnd => "CHAIN_END",
-            Self::RowDiffers => "ROW_DIFFERS",
-            Self::PaymentsDiffer => "PAYMENTS_DIFFER",
-            Self::EventAltered => "EVENT_ALTERED",
-            Self::EventMissing => "EVENT_MISSING",
-            Self::EventNotAnchored => "EVENT_NOT_ANCHORED",
-            Self::CheckpointMissing => "CHECKPOINT_MISSING",
-            Self::CheckpointForged => "CHECKPOINT_FORGED",
-            Self::CheckpointDiverged => "CHECKPOINT_DIVERGED",
-            Self::WrongInstant => "WRONG_INSTANT",
-            Self::SlotMiscounts => "SLOT_MISCOUNTS",
-            Self::AreaMiscounts => "AREA_MISCOUNTS",
+            Self::Event(kind) => kind.into_str(),
+            other => other.into_str(),
         }
     }
 

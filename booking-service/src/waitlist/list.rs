@@ -40,7 +40,7 @@ impl Waitlist {
         let statuses: Option<Vec<String>> = query
             .statuses
             .as_ref()
-            .map(|statuses| statuses.iter().map(|status| status.as_column().to_owned()).collect());
+            .map(|statuses| statuses.iter().map(|status| status.into_str().to_owned()).collect());
         let list = || {
             sqlx::query_file_as!(
                 ListedRow,

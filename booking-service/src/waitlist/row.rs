@@ -90,5 +90,5 @@ impl WaitlistEntryRow {
 }
 
 pub fn read_status(raw: &str) -> Result<WaitlistEntryStatus, Corrupted> {
-    WaitlistEntryStatus::from_column(raw).ok_or(Corrupted::Column("waitlist_entries.status"))
+    raw.parse().map_err(|_| Corrupted::Column("waitlist_entries.status"))
 }

@@ -51,14 +51,14 @@ struct Json<'a> {
 impl Line<'_> {
     /// The line as JSON, with a newline at its end.
     pub fn to_json(&self) -> Vec<u8> {
-        let names = |roles: Roles| roles.iter().map(Role::name).collect();
+        let names = |roles: Roles| roles.iter().map(Role::into).collect();
         let json = Json {
             timestamp: self.began_at.to_rfc3339_opts(SecondsFormat::Micros, true),
             target: "audit",
             service: self.service,
             rpc: self.method,
             who: self.identity.map(|identity| &*identity.name),
-            credential: self.identity.map(|identity| identity.proof.name()),
+            credential: self.identity.map(|identity| identity.proof.into_str()),
             roles: self.identity.map(|identity| names(identity.roles)),
             code: self.code,
             reason: self.reason,

@@ -8,24 +8,12 @@ use tracing_subscriber::EnvFilter;
 use super::{CommonArgs, OpenTelemetrySettings, Problems};
 
 /// The format of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumString)]
+#[strum(serialize_all = "lowercase")]
 pub enum LogFormat {
     Auto,
     Text,
     Json,
-}
-
-impl FromStr for LogFormat {
-    type Err = ();
-
-    fn from_str(raw: &str) -> Result<Self, ()> {
-        match raw {
-            "auto" => Ok(Self::Auto),
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err(()),
-        }
-    }
 }
 
 /// A valid filter of the log.

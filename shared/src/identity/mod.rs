@@ -38,7 +38,8 @@ pub struct Identity {
 }
 
 /// The kind of credential that identified a caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Proof {
     /// A bearer token of the credentials file.
     Token,
@@ -46,14 +47,4 @@ pub enum Proof {
     Certificate,
     /// A JWT of the issuer.
     Jwt,
-}
-
-impl Proof {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Token => "token",
-            Self::Certificate => "certificate",
-            Self::Jwt => "jwt",
-        }
-    }
 }

@@ -1,10 +1,15 @@
 //! The access rules: every method of the contract with the roles that may call it. A method that is not in the table is
 //! refused.
 
-use std::{fmt, str::FromStr};
+use std::fmt;
+
+use strum::VariantArray as _;
 
 /// A role of a caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr, strum::EnumString, strum::VariantArray,
+)]
+#[strum(serialize_all = "lowercase", const_into_str, parse_err_ty = UnknownRole, parse_err_fn = unknown_role)]
 pub enum Role {
     /// Assistants: messages, bookings, availability, the waitlist.
     Orchestrator,
@@ -18,31 +23,13 @@ pub enum Role {
     Privacy,
 }
 
-impl Role {
-    pub const ALL: [Self; 5] = [Self::Orchestrator, Self::Sender, Self::Venue, Self::Operator, Self::Privacy];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Orchestrator => "orchestrator",
-            Self::Sender => "sender",
-            Self::Venue => "venue",
-            Self::Operator => "operator",
-            Self::Privacy => "privacy",
-        }
-    }
-}
-
 /// No role has this name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be orchestrator, sender, venue, operator or privacy")]
 pub struct UnknownRole;
 
-impl FromStr for Role {
-    type Err = UnknownRole;
-
-    fn from_str(name: &str) -> Result<Self, UnknownRole> {
-        Self::ALL.into_iter().find(|role| role.name() == name).ok_or(UnknownRole)
-    }
+fn unknown_role(_: &str) -> UnknownRole {
+    UnknownRole
 }
 
 /// A set of roles.
@@ -70,7 +57,7 @@ impl Roles {
     }
 
     pub fn iter(self) -> impl Iterator<Item = Role> {
-        Role::ALL.into_iter().filter(move |role| self.0 & 1 << *role as u8 != 0)
+        Role::VARIANTS.iter().copied().filter(move |role| self.0 & 1 << *role as u8 != 0)
     }
 }
 
@@ -85,7 +72,7 @@ impl fmt::Display for Roles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, role) in self.iter().enumerate() {
             let separator = if index == 0 { "" } else { ", " };
-            write!(f, "{separator}{}", role.name())?;
+            write!(f, "{separator}{}", role.into_str())?;
         }
         Ok(())
     }

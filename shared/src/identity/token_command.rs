@@ -71,7 +71,7 @@ fn create(name: &str, roles: &[Role], token_file: Option<&Path>) -> io::Result<(
 
 /// The entry of a token. Its comment has the time, so that an operator sees which of two entries is older.
 fn entry(name: &str, roles: &[Role], token: &Token, made_at: DateTime<Utc>) -> String {
-    let roles = roles.iter().map(|role| format!("{:?}", role.name())).collect::<Vec<_>>().join(", ");
+    let roles = roles.iter().map(|role| format!("{:?}", role.into_str())).collect::<Vec<_>>().join(", ");
     let made_at = made_at.to_rfc3339_opts(SecondsFormat::Secs, true);
     format!(
         "\n# made at {made_at}\n[[credentials]]\nname = {name:?}\nroles = [{roles}]\ntoken_sha256 = \"{}\"\n",

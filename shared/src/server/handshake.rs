@@ -40,20 +40,11 @@ const TIMEOUT: &str = "timeout";
 const TLS: &str = "tls";
 
 /// The protocol of a server's connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Protocol {
     Grpc,
     Http,
-}
-
-impl Protocol {
-    /// Its name in metrics and the log.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Grpc => "grpc",
-            Self::Http => "http",
-        }
-    }
 }
 
 /// Performs the handshakes of a server's connections.
@@ -96,7 +87,7 @@ impl Handshake {
             .build();
         if tls.is_some() {
             for reason in [PLAINTEXT, TIMEOUT, TLS] {
-                failed.add(0, &[KeyValue::new("server", protocol.name()), KeyValue::new("error.type", reason)]);
+                failed.add(0, &[KeyValue::new("server", protocol.into_str()), KeyValue::new("error.type", reason)]);
             }
         }
         Self { protocol, tls, time, write_timeout, failed, failing: Mutex::default() }
@@ -175,7 +166,7 @@ impl Handshake {
             // Load balancers probe by connecting only.
             Failed::Evicted | Failed::Disconnected => return,
         };
-        let server = self.protocol.name();
+        let server = self.protocol.into_str();
         self.failed.add(1, &[KeyValue::new("server", server), KeyValue::new("error.type", reason)]);
         let times = self.failing.lock().unwrap_or_else(PoisonError::into_inner).record();
         if let Some(times) = times {

@@ -6,12 +6,14 @@ use std::sync::{
 };
 
 use opentelemetry::{KeyValue, global};
+use strum::{EnumCount as _, VariantArray as _};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::config::ServerSettings;
 
 /// A limited resource of a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray, strum::EnumCount)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Resource {
     /// Calls whose message is still arriving.
     Arriving,
@@ -34,35 +36,6 @@ pub enum Resource {
     ReservedAnswerBytes,
 }
 
-const RESOURCES: [Resource; 9] = [
-    Resource::Arriving,
-    Resource::ArrivingBytes,
-    Resource::Work,
-    Resource::Waiting,
-    Resource::Streams,
-    Resource::Probes,
-    Resource::ProbeStreams,
-    Resource::AnswerBytes,
-    Resource::ReservedAnswerBytes,
-];
-
-impl Resource {
-    /// Its name in the metrics.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Arriving => "arriving",
-            Self::ArrivingBytes => "arriving_bytes",
-            Self::Work => "work",
-            Self::Waiting => "waiting",
-            Self::Streams => "streams",
-            Self::Probes => "probes",
-            Self::ProbeStreams => "probe_streams",
-            Self::AnswerBytes => "answer_bytes",
-            Self::ReservedAnswerBytes => "reserved_answer_bytes",
-        }
-    }
-}
-
 /// Permits for calls whose message is arriving, for each permit for work. Such calls cost little.
 const ARRIVING_PER_WORK: usize = 2;
 
@@ -72,7 +45,7 @@ const ARRIVING_PER_WORK: usize = 2;
 /// n greedy holders get 1/(n + 1) each, and as much stays free for the next holder. The number of holders need not be
 /// known. (Network switches share their buffers in this way: dynamic thresholds, Choudhury and Hahne, 1998.)
 #[derive(Debug)]
-pub struct Pools([Arc<Pool>; RESOURCES.len()]);
+pub struct Pools([Arc<Pool>; Resource::COUNT]);
 
 #[derive(Debug)]
 struct Pool {
@@ -84,7 +57,7 @@ struct Pool {
 
 /// A holder of permits (a connection or an identity), with the number of permits that it holds of each pool.
 #[derive(Debug, Default)]
-pub struct Holder([AtomicUsize; RESOURCES.len()]);
+pub struct Holder([AtomicUsize; Resource::COUNT]);
 
 /// The holders for which the permits of a call count: its connection, and its caller once it is authenticated. Each of
 /// them must have room in its share.
@@ -118,7 +91,8 @@ impl Pools {
     }
 
     pub fn sized(size: impl Fn(Resource) -> usize) -> Self {
-        Self(RESOURCES.map(|resource| {
+        Self(std::array::from_fn(|index| {
+            let resource = Resource::VARIANTS[index];
             let size = size(resource).min(Semaphore::MAX_PERMITS);
             Arc::new(Pool { permits: Arc::new(Semaphore::new(size)), size, freed: Notify::new() })
         }))
@@ -170,7 +144,7 @@ impl Pools {
 
     /// How many permits of each pool are taken, and how many there are.
     fn usage(&self) -> impl Iterator<Item = (Resource, usize, usize)> {
-        let pools = RESOURCES.iter().zip(&self.0);
+        let pools = Resource::VARIANTS.iter().zip(&self.0);
         pools
             .map(|(resource, pool)| (*resource, pool.size - pool.permits.available_permits().min(pool.size), pool.size))
     }
@@ -187,7 +161,7 @@ pub fn observe(pools: &Arc<Pools>) {
         .with_callback(move |gauge| {
             let Some(pools) = weak.upgrade() else { return };
             for (resource, used, _) in pools.usage() {
-                gauge.observe(number(used), &[KeyValue::new("pool", resource.name())]);
+                gauge.observe(number(used), &[KeyValue::new("pool", resource.into_str())]);
             }
         })
         .build();
@@ -198,7 +172,7 @@ pub fn observe(pools: &Arc<Pools>) {
         .with_callback(move |gauge| {
             let Some(pools) = weak.upgrade() else { return };
             for (resource, _, size) in pools.usage() {
-                gauge.observe(number(size), &[KeyValue::new("pool", resource.name())]);
+                gauge.observe(number(size), &[KeyValue::new("pool", resource.into_str())]);
             }
         })
         .build();

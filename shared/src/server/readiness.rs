@@ -8,6 +8,7 @@ use std::{
 };
 
 use opentelemetry::{KeyValue, global};
+use strum::VariantArray as _;
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tonic_health::{ServingStatus, server::HealthReporter};
@@ -30,7 +31,8 @@ const PREPARING: Duration = Duration::from_secs(12);
 #[derive(Clone)]
 pub struct Readiness(Arc<watch::Sender<State>>);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 enum State {
     Starting,
     Ready,
@@ -42,37 +44,9 @@ enum State {
     DatabaseReadOnly,
     DatabaseFull,
     /// A migration cannot be applied, or a pooler breaks the connections. Waiting does not help.
+    #[strum(serialize = "cannot_start")]
     Broken,
     Draining,
-}
-
-impl State {
-    const ALL: [Self; 9] = [
-        Self::Starting,
-        Self::Ready,
-        Self::DatabaseUnavailable,
-        Self::AwaitingMigrations,
-        Self::WrongEncoding,
-        Self::DatabaseReadOnly,
-        Self::DatabaseFull,
-        Self::Broken,
-        Self::Draining,
-    ];
-
-    /// Its name in the metrics.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::Ready => "ready",
-            Self::DatabaseUnavailable => "database_unavailable",
-            Self::AwaitingMigrations => "awaiting_migrations",
-            Self::WrongEncoding => "wrong_encoding",
-            Self::DatabaseReadOnly => "database_read_only",
-            Self::DatabaseFull => "database_full",
-            Self::Broken => "cannot_start",
-            Self::Draining => "draining",
-        }
-    }
 }
 
 impl Default for Readiness {
@@ -110,8 +84,8 @@ impl Readiness {
             .with_callback(move |gauge| {
                 let Some(state) = state.upgrade() else { return };
                 let current = *state.borrow();
-                for state in State::ALL {
-                    gauge.observe(u64::from(state == current), &[KeyValue::new("state", state.name())]);
+                for &state in State::VARIANTS {
+                    gauge.observe(u64::from(state == current), &[KeyValue::new("state", state.into_str())]);
                 }
             })
             .build();

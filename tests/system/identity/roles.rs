@@ -2,6 +2,7 @@
 
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
+use strum::VariantArray as _;
 use teppan_shared::{
     contract::conversation::v1::ClaimDueFollowUpsRequest,
     identity::{Access, Role, Token, rule},
@@ -34,7 +35,7 @@ async fn assert_access_rules(channel: &Channel, services: &[&str], callers: &Cal
         let Access::Roles(needed) = rule(&method).access else { panic!("{method} needs no role") };
         let without = call(channel, &method, None).await;
         assert_eq!(reason(&without).0, "CREDENTIALS_MISSING", "{method}");
-        for role in Role::ALL {
+        for &role in Role::VARIANTS {
             let called = call(channel, &method, Some(callers.token(role))).await;
             let code = called.as_ref().map_or_else(tonic::Status::code, |()| Code::Ok);
             if needed.iter().any(|it| it == role) {

@@ -1,3 +1,4 @@
+use strum::VariantArray as _;
 use teppan_shared::{
     contract::conversation::v1::{DeleteUserRequest, DeleteUserResponse, ScheduleFollowUpRequest},
     identity::Role,
@@ -62,7 +63,7 @@ async fn only_the_role_privacy_erases_a_user() {
     let service = Conversation::with(common, url, keys).await.ready().await;
     let mut client = service.client.clone();
     let request = DeleteUserRequest { user_id: "mina".to_owned() };
-    for role in Role::ALL {
+    for &role in Role::VARIANTS {
         let erased = client.delete_user(with_token(callers.token(role), request.clone())).await;
         assert_eq!(erased.is_ok(), role == Role::Privacy, "{role:?}");
     }

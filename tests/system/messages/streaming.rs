@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use strum::VariantArray as _;
 use teppan_shared::{
     contract::conversation::v1::{Message, StreamMessagesRequest, StreamMessagesResponse},
     identity::Role,
@@ -187,7 +188,7 @@ async fn only_those_who_may_read_messages_may_follow_them() {
     let said = plain(&fixtures::conversation_id(), "Hello");
     let request = StreamMessagesRequest { conversation_id: said.conversation_id.clone(), after_sequence: 0 };
     client.store_message(with_token(callers.token(Role::Orchestrator), said)).await.expect("stored");
-    for role in Role::ALL {
+    for &role in Role::VARIANTS {
         let opened = client.stream_messages(with_token(callers.token(role), request.clone())).await;
         assert_eq!(opened.is_ok(), [Role::Orchestrator, Role::Privacy].contains(&role), "{role:?}");
     }
