@@ -94,6 +94,10 @@ fn reason(refused: &Status) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_walk_in_needs_no_contact_no_notice_and_no_deposit() {
     let door = Door::open().await;
+    let policy =
+        "UPDATE venues SET deposit_per_person_cents = 500, deposit_fixed_cents = 900, minimum_spend_cents = 90000,
+                                    no_show_fee_per_person_cents = 2000";
+    harness::execute(&door.service.url, policy).await;
     let made = door.book(door.walk_in(0)).await.expect("booked");
     assert_eq!((made.status(), made.deposit_cents, made.total_cents), (BookingStatus::Confirmed, 0, 7000));
     assert!(made.contact.is_none() && made.hold_expires_at.is_none() && !made.customer_id.is_empty());
@@ -102,13 +106,20 @@ async fn a_walk_in_needs_no_contact_no_notice_and_no_deposit() {
     assert_eq!(read.as_ref(), Some(&made));
 
     let preview = door.book(CreateBookingRequest { validate_only: true, ..door.walk_in(0) }).await.expect("previewed");
-    assert_eq!((preview.status(), preview.deposit_cents), (made.status(), 0));
+    assert_eq!((preview.status(), preview.deposit_cents, preview.terms), (made.status(), 0, made.terms));
     for validate_only in [false, true] {
         let late = CreateBookingRequest { validate_only, ..door.walk_in(-45) };
         let late = door.book(late).await.expect_err("it began long ago");
         assert_eq!(reason(&late), "INSUFFICIENT_NOTICE");
         assert_eq!(late.get_details_error_info().expect("an ErrorInfo").metadata["notice_minutes"], "-30");
     }
+    let together = join_all((0..12).map(|_| door.book(door.walk_in(0)))).await;
+    let price = |it: &Made| (it.total_cents, it.deposit_cents, it.terms);
+    assert!(
+        together.iter().flatten().all(|walk_in| price(walk_in) == price(&made)) && together.iter().all(Result::is_ok)
+    );
+    let left = door.no_show(&made).await.expect("they have left");
+    assert_eq!((left.no_show_fee_cents, left.no_show_fee_due_cents), (0, 0));
     let web = CreateBookingRequest { source: "web-chat".to_owned(), ..door.walk_in(0) };
     let no_contact = door.book(web.clone()).await.expect_err("only walk-ins need none");
     assert_eq!(no_contact.code(), Code::InvalidArgument);

@@ -3,7 +3,7 @@ use teppan_shared::contract::events::v1 as wire;
 
 use super::{event_data::timestamp, preview::Preview};
 use crate::{
-    domain::{AreaKey, Refusal, SlotKey, deposit_cents},
+    domain::{AreaKey, Refusal, SlotKey},
     slots::row::{Seating, SlotRow, seat, slot_refusal},
     venues::policy::VenuePolicy,
 };
@@ -30,7 +30,7 @@ pub fn offered(preview: &Preview, wish: SlotWish<'_>, now: DateTime<Utc>) -> Res
     }
     let slot = slot.as_ref().ok_or(Refusal::SlotNotFound)?;
     let seating = seat(slot, floor.as_ref(), wish.area, party_size, &[])?;
-    let total_cents = slot.price_per_person_cents * i64::from(party_size);
+    let total_cents = venue.terms().total_cents(slot.price_per_person_cents, party_size);
     if wish.expected_total_cents.is_some_and(|expected| expected != total_cents) {
         return Err(Refusal::PriceChanged { total_cents });
     }
@@ -47,8 +47,9 @@ pub fn created(
     is_offer: bool,
     now: DateTime<Utc>,
 ) -> wire::BookingCreated {
-    let total_cents = slot.price_per_person_cents * i64::from(party_size);
-    let deposit_cents = deposit_cents(total_cents, venue.deposit_percent, venue.currency);
+    let terms = venue.terms();
+    let total_cents = terms.total_cents(slot.price_per_person_cents, party_size);
+    let deposit_cents = terms.deposit_cents(total_cents, party_size, venue.currency);
     let is_pending = is_offer || deposit_cents > 0;
     let hold_minutes = if is_offer { venue.waitlist_hold_minutes } else { venue.hold_minutes };
     let hold_expires_at = (now + TimeDelta::minutes(hold_minutes.into())).min(slot.starts_at);
@@ -70,7 +71,7 @@ pub fn created(
         area: seating.area_name(),
         occupied_until: seating.occupied_until().and_then(timestamp),
         tables: seating.tables(),
-        terms: Some((&venue.terms()).into()),
+        terms: Some((&terms).into()),
         ..Default::default()
     }
 }

@@ -69,6 +69,8 @@ pub struct Booking {
     pub seated_at: Option<DateTime<Utc>>,
     /// The part of `paid_cents` that is for tips and extras beyond the price; `None`: nothing.
     pub extras_cents: Option<i64>,
+    /// What the guests owe who did not come; `None`: nothing, or it is no no-show.
+    pub no_show_fee_cents: Option<i64>,
     pub version: i64,
     #[serde(serialize_with = "hex")]
     pub event_hash: Vec<u8>,
@@ -115,9 +117,20 @@ impl Booking {
         self.paid_cents - self.extras_cents.unwrap_or(0)
     }
 
-    /// What the venue may keep, besides extras, while the booking stands: the price and what late changes retained.
+    /// What the venue may keep, besides extras, while the booking stands: the price and what late changes retained, or
+    /// the fee of a no-show if it is larger. So one amount pays for both, and money that was owed pays the fee first.
     pub fn may_keep_cents(&self) -> i64 {
+        self.price_and_retained_cents().max(self.no_show_fee_cents.unwrap_or(0))
+    }
+
+    /// What the venue may keep of a booking that is no no-show.
+    pub fn price_and_retained_cents(&self) -> i64 {
         self.total_cents + self.retained_cents.unwrap_or(0)
+    }
+
+    /// The part of the fee of a no-show that the venue does not have yet. Disputed money does not pay it.
+    pub fn no_show_fee_due_cents(&self) -> i64 {
+        self.no_show_fee_cents.map_or(0, |fee_cents| (fee_cents - self.paid_without_extras_cents()).max(0))
     }
 
     /// The part of the deposit that is still due; 0 unless the booking is pending.
@@ -128,10 +141,10 @@ impl Booking {
 
     /// The columns with impossible values; the constraints of the table check the same.
     pub fn impossible(&self) -> Vec<&'static str> {
-        let total = self.price_per_person_cents.checked_mul(self.party_size.into());
+        let price = self.price_per_person_cents.checked_mul(self.party_size.into());
         let checks = [
             ("party_size", (1..=50).contains(&self.party_size)),
-            ("total_cents", total == Some(self.total_cents)),
+            ("total_cents", price.is_some_and(|price| self.total_cents >= price)),
             ("deposit_cents", (0..=self.total_cents).contains(&self.deposit_cents)),
             ("paid_cents", self.paid_cents >= 0),
             ("refunded_cents", self.refunded_cents >= 0),
@@ -140,6 +153,10 @@ impl Booking {
             ("kept_cents", self.kept_cents >= 0),
             ("retained_cents", self.retained_cents.is_none_or(|cents| cents > 0)),
             ("extras_cents", self.extras_cents.is_none_or(|cents| (1..=self.paid_cents).contains(&cents))),
+            (
+                "no_show_fee_cents",
+                self.no_show_fee_cents.is_none_or(|cents| cents > 0 && self.status == BookingStatus::NoShow),
+            ),
             ("refund_base_cents", self.refund_base_cents.is_none_or(|base| base >= self.retained_cents.unwrap_or(0))),
             ("refund_percent_max", self.refund_percent_max.is_none_or(|percent| (0..=99).contains(&percent))),
             ("occupied_until", self.area.is_some() == self.occupied_until.is_some()),

@@ -137,7 +137,7 @@ changed AS (
         confirmed_at = r.confirmed_at, cancelled_at = r.cancelled_at, cancelled_by = r.cancelled_by, area = r.area,
         occupied_until = r.occupied_until, tables = r.tables, retained_cents = r.retained_cents,
         refund_base_cents = r.refund_base_cents, extras_cents = r.extras_cents, refund_percent_max = r.refund_percent_max,
-        guest_confirmed_at = r.guest_confirmed_at, seated_at = r.seated_at,
+        guest_confirmed_at = r.guest_confirmed_at, seated_at = r.seated_at, no_show_fee_cents = r.no_show_fee_cents,
         details_sealed = CASE WHEN done.reseals THEN r.details_sealed ELSE b.details_sealed END, -- of rotate-keys, perhaps
         version = r.version, event_hash = r.event_hash, updated_at = r.updated_at
     FROM done, jsonb_populate_record(NULL::bookings, done.booking) AS r

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use self::{
     answer::{Answer, Outcome},
-    draft::Draft,
+    draft::{Draft, details_of},
     many::{Creations, Settled},
 };
 use crate::{
@@ -165,7 +165,7 @@ impl Bookings {
             source: new.source.as_ref().map_or_else(String::new, |source| source.as_str().to_owned()),
             ..booking.map_err(|_| Corrupted::Column("slots"))?
         };
-        let details = BookingDetails::new(&draft.customer.given, new.special_requests.as_ref());
+        let details = details_of(new, &draft.customer);
         Ok(Created { booking: OpenBooking { booking, details: Some(details) }, replayed: false })
     }
 
@@ -177,7 +177,7 @@ impl Bookings {
         }
         let (draft, turn) = match self.gatherer.join(draft).await? {
             Joined::Settled(draft, Settled::Created(row)) => {
-                let details = BookingDetails::new(&draft.customer.given, new.special_requests.as_ref());
+                let details = details_of(new, &draft.customer);
                 return Ok(Taken { row: *row, details: Some(details), replayed: false });
             }
             Joined::Settled(_, Settled::Refused(refusal)) => return Err(CreateBookingError::Refused(refusal)),

@@ -18,8 +18,8 @@
 -- customer first, the statement fails on booking_is_no_duplicate, and another run is refused.
 --
 -- $23: the area that the party wants, empty for any. $24: whether the customer may have another booking at that time.
--- $25: whether it is a walk-in, which needs no notice, pays no deposit, and may have no contact: then its customer is
--- anonymous.
+-- $25: whether it is a walk-in, which needs no notice, owes no deposit, minimum spend or fee, also after a change, and
+-- may have no contact: then its customer is anonymous.
 --
 -- The contact: $9 and $10 the hashes of e-mail and number; $8, $11, $12 the row's id, sealed contact and version. Above
 -- version 1 the row is the next version of a known customer.
@@ -35,12 +35,13 @@ person AS MATERIALIZED (           -- the customer of this contact
     SELECT * FROM customer_of($9::bytea[], $10::bytea[])
 ),
 offer AS MATERIALIZED (            -- the slot, its venue's policy, and the reason why it cannot be booked, if any
-    SELECT v.time_zone, v.currency, v.hold_minutes, v.deposit_percent, v.phone_region, s.price_per_person_cents,
+    SELECT v.time_zone, v.currency, v.hold_minutes, v.phone_region, s.price_per_person_cents, price.total_cents,
+           CASE WHEN $25 THEN 0 ELSE booking_deposit_cents(v, price.total_cents, $6) END AS deposit_cents,
            v.has_floor, s.has_floor AS is_marked, it.ends_at, it.occupied_until, why.refusal,
-           -- a walk-in owes no deposit, also after a change
-           CASE WHEN $25 THEN venue_terms(v) || '{"deposit_percent": 0}' ELSE venue_terms(v) END AS terms,
+           CASE WHEN $25 THEN walk_in_terms(v) ELSE venue_terms(v) END AS terms,
            COALESCE(
                CASE WHEN $25 AND why.refusal = 'INSUFFICIENT_NOTICE' THEN -30 END,
+               CASE WHEN why.refusal = 'PRICE_CHANGED' THEN price.total_cents END,
                refusal_figure(why.refusal, v, s, $6), it.open_seats) AS figure,
            other.booking_id AS duplicate_id, other.starts_at AS duplicate_starts_at
     FROM venues v
@@ -57,6 +58,12 @@ offer AS MATERIALIZED (            -- the slot, its venue's policy, and the reas
         WHERE p.customer_id IS NOT NULL AND NOT $24::boolean
         OFFSET 0
     ) AS other ON true
+    CROSS JOIN LATERAL (           -- a plain column for the deposit; the price is compared with the locked slot's
+        SELECT CASE WHEN $25 THEN s.price_per_person_cents * $6
+                    ELSE booking_total_cents(v, s.price_per_person_cents, $6)
+               END AS total_cents
+        OFFSET 0
+    ) AS price
     CROSS JOIN LATERAL (
         SELECT COALESCE(
             CASE WHEN v.phone_region <> $22::text THEN 'PHONE_REGION' END,
@@ -67,7 +74,7 @@ offer AS MATERIALIZED (            -- the slot, its venue's policy, and the reas
             CASE WHEN it.open_seats IS NULL AND (v.has_floor OR $23 <> '') THEN 'AREA_NOT_FOUND'
                  WHEN it.open_seats < $6 THEN 'AREA_FULL'
             END,
-            CASE WHEN s.price_per_person_cents * $6 <> $7::bigint THEN 'PRICE_CHANGED' END,
+            CASE WHEN price.total_cents <> $7::bigint THEN 'PRICE_CHANGED' END,
             CASE WHEN $12::bigint = 1 AND (SELECT must_reseal FROM person) THEN 'CONTACT' END
         ) AS refusal
     ) AS why
@@ -84,7 +91,7 @@ taken AS (                         -- the gate: the update sees the latest commi
       AND s.has_floor = o.is_marked
       AND s.reserved + $6 <= s.capacity
     RETURNING s.starts_at, COALESCE(o.ends_at, s.ends_at) AS ends_at, o.occupied_until, s.price_per_person_cents,
-              s.price_per_person_cents * $6 AS total_cents
+              o.total_cents, o.deposit_cents
 ),
 -- Row lock: the customer is not erased or merged before this commits, and makes no other booking. The slot's lock does
 -- not order bookings of overlapping slots.
@@ -111,12 +118,12 @@ customer AS (                      -- made, or the next version of a known one; 
 ),
 draft AS MATERIALIZED (            -- the computed columns of the booking
     SELECT
-        who.customer_id, taken.*, deposit.deposit_cents, offer.currency, offer.time_zone, offer.terms,
-        CASE WHEN deposit.deposit_cents > 0 THEN 'PENDING' ELSE 'CONFIRMED' END AS status,
-        CASE WHEN deposit.deposit_cents > 0
+        who.customer_id, taken.*, offer.currency, offer.time_zone, offer.terms,
+        CASE WHEN taken.deposit_cents > 0 THEN 'PENDING' ELSE 'CONFIRMED' END AS status,
+        CASE WHEN taken.deposit_cents > 0
              THEN LEAST($21 + make_interval(mins => offer.hold_minutes), taken.starts_at)
         END AS hold_expires_at,
-        CASE WHEN deposit.deposit_cents = 0 THEN $21 END AS confirmed_at,
+        CASE WHEN taken.deposit_cents = 0 THEN $21 END AS confirmed_at,
         -- '-' is no area: the statement fails
         CASE WHEN offer.has_floor THEN COALESCE(place.area, '-') END AS area, place.tables
     FROM taken, offer, (
@@ -127,10 +134,6 @@ draft AS MATERIALIZED (            -- the computed columns of the booking
     LEFT JOIN LATERAL (
         SELECT * FROM take_place($3, $23, taken.starts_at, taken.occupied_until, $6) WHERE offer.has_floor OFFSET 0
     ) AS place ON true
-    CROSS JOIN LATERAL (
-        SELECT CASE WHEN $25 THEN 0 ELSE deposit_cents(taken.total_cents, offer.deposit_percent, offer.currency)
-               END AS deposit_cents
-    ) AS deposit
     WHERE CASE WHEN who.is_known AND NOT $24
                THEN refuse_duplicate(who.customer_id, $3, $4, taken.starts_at, taken.ends_at, $13)
                ELSE true

@@ -29,9 +29,9 @@ WITH request AS MATERIALIZED (
     WHERE bound.it <> ''
 ),
 offer AS MATERIALIZED (            -- what the snapshot shows of each request, and why it cannot go on, if so
-    SELECT r.*, person.customer_id AS known_id, place.time_zone, place.currency, place.hold_minutes, place.deposit_percent,
-           place.booking_terms, place.price_per_person_cents, place.figure, place.has_floor, place.is_marked,
-           place.visit_ends_at, place.occupied_until, place.duplicate_id, place.duplicate_starts_at,
+    SELECT r.*, person.customer_id AS known_id, place.time_zone, place.currency, place.hold_minutes, place.total_cents,
+           place.deposit_cents, place.booking_terms, place.price_per_person_cents, place.figure, place.has_floor,
+           place.is_marked, place.visit_ends_at, place.occupied_until, place.duplicate_id, place.duplicate_starts_at,
            CASE WHEN place.is_readable AND NOT used.it THEN COALESCE(place.refusal, CASE WHEN person.must_reseal THEN 'ALONE' END)
                 ELSE 'ALONE'
            END AS refusal
@@ -41,11 +41,14 @@ offer AS MATERIALIZED (            -- what the snapshot shows of each request, a
     ) AS used
     CROSS JOIN LATERAL (SELECT * FROM customer_of(r.email_hashes::bytea[], r.phone_hashes::bytea[]) LIMIT 1) AS person
     LEFT JOIN LATERAL (
-        SELECT v.time_zone, v.currency, v.hold_minutes, v.deposit_percent, s.price_per_person_cents, why.refusal,
+        SELECT v.time_zone, v.currency, v.hold_minutes, s.price_per_person_cents, price.total_cents, why.refusal,
+               CASE WHEN r.is_walk_in THEN 0 ELSE booking_deposit_cents(v, price.total_cents, r.party_size)
+               END AS deposit_cents,
                COALESCE(
                    CASE WHEN r.is_walk_in AND why.refusal = 'INSUFFICIENT_NOTICE' THEN -30 END,
+                   CASE WHEN why.refusal = 'PRICE_CHANGED' THEN price.total_cents END,
                    refusal_figure(why.refusal, v, s, r.party_size), it.open_seats) AS figure,
-               CASE WHEN r.is_walk_in THEN venue_terms(v) || '{"deposit_percent": 0}' ELSE venue_terms(v) END AS booking_terms,
+               CASE WHEN r.is_walk_in THEN walk_in_terms(v) ELSE venue_terms(v) END AS booking_terms,
                v.has_floor, s.has_floor AS is_marked, it.ends_at AS visit_ends_at,
                it.occupied_until, COALESCE(v.phone_region = r.phone_region, true) AS is_readable,
                other.booking_id AS duplicate_id, other.starts_at AS duplicate_starts_at
@@ -63,6 +66,12 @@ offer AS MATERIALIZED (            -- what the snapshot shows of each request, a
             WHERE person.customer_id IS NOT NULL AND NOT r.allows_duplicate
             OFFSET 0
         ) AS other ON true
+        CROSS JOIN LATERAL (       -- a plain column for the deposit
+            SELECT CASE WHEN r.is_walk_in THEN s.price_per_person_cents * r.party_size
+                        ELSE booking_total_cents(v, s.price_per_person_cents, r.party_size)
+                   END AS total_cents
+            LIMIT 1
+        ) AS price
         CROSS JOIN LATERAL (
             SELECT COALESCE(
                 CASE WHEN other.booking_id IS NOT NULL THEN 'DUPLICATE_BOOKING' END,
@@ -72,7 +81,7 @@ offer AS MATERIALIZED (            -- what the snapshot shows of each request, a
                 CASE WHEN it.open_seats IS NULL AND (v.has_floor OR r.wanted_area <> '') THEN 'AREA_NOT_FOUND'
                      WHEN it.open_seats < r.party_size THEN 'AREA_FULL'
                 END,
-                CASE WHEN s.price_per_person_cents * r.party_size <> r.expected_cents THEN 'PRICE_CHANGED' END
+                CASE WHEN price.total_cents <> r.expected_cents THEN 'PRICE_CHANGED' END
             ) AS refusal
             LIMIT 1
         ) AS why
@@ -114,7 +123,7 @@ known AS MATERIALIZED (
        OR NOT has_duplicate(c.customer_id, who.venue_id, who.slot_date, who.starts_at, who.ends_at, who.booking_id)
 ),
 priced AS MATERIALIZED (
-    SELECT *, price_per_person_cents * party_size AS total_cents, COALESCE(known_id, new_customer_id) AS customer_id
+    SELECT *, COALESCE(known_id, new_customer_id) AS customer_id
     FROM seated
     WHERE known_id IS NULL OR n IN (SELECT n FROM known)
 ),
@@ -128,14 +137,9 @@ in_area AS MATERIALIZED (          -- one after the other, each sees the seats t
 -- The gate: every step below depends on it. The computed columns of the bookings, and the first events of their hash
 -- chains.
 draft AS MATERIALIZED (
-    SELECT p.*, deposit_cents, status, hold_expires_at, confirmed_at, data,
+    SELECT p.*, status, hold_expires_at, confirmed_at, data,
            event_hash('', event_id, booking_id, 1, now, 'teppan.booking.created.v1', data) AS event_hash
     FROM (SELECT * FROM in_area WHERE area IS NOT NULL OR NOT has_floor) AS p
-    CROSS JOIN LATERAL (
-        SELECT CASE WHEN is_walk_in THEN 0 ELSE deposit_cents(total_cents, deposit_percent, currency)
-               END AS deposit_cents
-        LIMIT 1
-    ) AS deposit
     CROSS JOIN LATERAL (
         SELECT CASE WHEN deposit_cents > 0 THEN 'PENDING' ELSE 'CONFIRMED' END AS status,
                CASE WHEN deposit_cents > 0 THEN LEAST(now + make_interval(mins => hold_minutes), starts_at)

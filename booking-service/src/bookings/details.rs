@@ -8,7 +8,7 @@ use teppan_shared::{
 
 use crate::{
     customers::contact::StoredContact,
-    domain::{BookingId, SpecialRequests},
+    domain::{BookingId, SpecialRequests, StripeIntentId},
 };
 
 /// The contact of a booking, and what was said about it. Personal data, so it does not implement `Debug`.
@@ -26,12 +26,27 @@ pub struct BookingDetails {
     pub party_notes: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
+    /// The intent of Stripe with which a fee can be collected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stripe_intent_id: Option<String>,
 }
 
 impl BookingDetails {
     pub fn new(contact: &StoredContact, special_requests: Option<&SpecialRequests>) -> Self {
         let special_requests = special_requests.map(|text| text.as_str().to_owned());
-        Self { contact: contact.clone(), special_requests, venue_notes: None, party_notes: None, tags: Vec::new() }
+        Self {
+            contact: contact.clone(),
+            special_requests,
+            venue_notes: None,
+            party_notes: None,
+            tags: Vec::new(),
+            stripe_intent_id: None,
+        }
+    }
+
+    #[must_use]
+    pub fn with_intent(self, stripe_intent_id: Option<&StripeIntentId>) -> Self {
+        Self { stripe_intent_id: stripe_intent_id.map(|id| id.as_str().to_owned()), ..self }
     }
 
     /// Seals the details for the row of a booking, or for the waitlist entry whose offer will create it.
@@ -68,6 +83,7 @@ mod tests {
         let details = BookingDetails::open(&ring, id, &sealed).expect("they open");
         assert_eq!((details.contact.name.as_str(), details.special_requests.as_deref()), ("Ada", Some("Window")));
         assert!(details.venue_notes.is_none() && details.party_notes.is_none() && details.tags.is_empty());
+        assert!(details.stripe_intent_id.is_none());
         assert_eq!(serde_json::to_vec(&details).expect("JSON"), plain);
     }
 }

@@ -189,6 +189,10 @@ pub fn describe(data: &mut EventData, before: Option<&Booking>, after: &Booking)
         EventData::BookingNoShow(event) => {
             event.conversation_id.clone_from(&after.conversation_id);
             event.party_size = after.party_size;
+            event.no_show_fee_cents = Some(after.no_show_fee_cents.unwrap_or(0));
+            event.no_show_fee_due_cents = Some(after.no_show_fee_due_cents());
+            event.refund_due_cents = Some(after.refund_due_cents);
+            event.currency.clone_from(&after.currency);
         }
         EventData::BookingUpdated(event) => {
             event.conversation_id.clone_from(&after.conversation_id);
@@ -373,15 +377,31 @@ pub fn status(raw: i32) -> Option<BookingStatus> {
 
 impl From<&Terms> for wire::BookingTerms {
     fn from(terms: &Terms) -> Self {
-        let Terms { full_refund_hours, late_refund_percent, deposit_percent } = *terms;
-        Self { full_refund_hours, late_refund_percent, deposit_percent }
+        Self {
+            full_refund_hours: terms.full_refund_hours,
+            late_refund_percent: terms.late_refund_percent,
+            deposit_percent: terms.deposit_percent,
+            deposit_per_person_cents: terms.deposit_per_person_cents,
+            deposit_fixed_cents: terms.deposit_fixed_cents,
+            deposit_min_party_size: terms.deposit_min_party_size,
+            minimum_spend_cents: terms.minimum_spend_cents,
+            no_show_fee_per_person_cents: terms.no_show_fee_per_person_cents,
+        }
     }
 }
 
 impl From<&wire::BookingTerms> for Terms {
     fn from(terms: &wire::BookingTerms) -> Self {
-        let wire::BookingTerms { full_refund_hours, late_refund_percent, deposit_percent } = *terms;
-        Self { full_refund_hours, late_refund_percent, deposit_percent }
+        Self {
+            full_refund_hours: terms.full_refund_hours,
+            late_refund_percent: terms.late_refund_percent,
+            deposit_percent: terms.deposit_percent,
+            deposit_per_person_cents: terms.deposit_per_person_cents,
+            deposit_fixed_cents: terms.deposit_fixed_cents,
+            deposit_min_party_size: terms.deposit_min_party_size,
+            minimum_spend_cents: terms.minimum_spend_cents,
+            no_show_fee_per_person_cents: terms.no_show_fee_per_person_cents,
+        }
     }
 }
 

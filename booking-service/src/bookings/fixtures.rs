@@ -15,7 +15,7 @@ use super::{
     load::Loaded,
 };
 use crate::{
-    domain::{BookingStatus, Currency, SlotKey, VenueId},
+    domain::{BookingStatus, Currency, SlotKey, Terms, VenueId},
     slots::row::{SlotRow, SlotState},
     venues::policy::VenuePolicy,
 };
@@ -53,6 +53,11 @@ pub fn policy() -> VenuePolicy {
         horizon_days: 60,
         waitlist_hold_minutes: 30,
         deposit_percent: 25,
+        deposit_per_person_cents: 0,
+        deposit_fixed_cents: 0,
+        deposit_min_party_size: 0,
+        minimum_spend_cents: 0,
+        no_show_fee_per_person_cents: 0,
         full_refund_hours: 24,
         late_refund_percent: 50,
         undo_minutes: 60,
@@ -76,8 +81,8 @@ pub fn slot_at(hour: u32) -> SlotRow {
     }
 }
 
-/// The decision that creates the booking; its hold ends after two hours.
-pub fn created() -> Decision {
+/// The decision that creates the booking under these terms, or without any; its hold ends after two hours.
+pub fn created(terms: Option<&Terms>) -> Decision {
     let slot = slot_at(18);
     let created = wire::BookingCreated {
         booking_id: Uuid::from_u128(7).to_string(),
@@ -97,6 +102,7 @@ pub fn created() -> Decision {
         deposit_cents: 1750,
         currency: "EUR".to_owned(),
         hold_expires_at: event_data::timestamp(at(120)),
+        terms: terms.map(Into::into),
         ..Default::default()
     };
     let mut decision = Decision::create(EventData::BookingCreated(created), &occasion(0)).expect("a first event");
@@ -106,7 +112,7 @@ pub fn created() -> Decision {
 
 /// The pending booking, before its deposit is paid.
 pub fn pending_booking() -> Loaded {
-    of_booking(created().booking)
+    of_booking(created(None).booking)
 }
 
 /// The confirmed booking, without a paid deposit.

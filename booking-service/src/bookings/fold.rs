@@ -77,7 +77,13 @@ fn apply(booking: &mut Booking, event: &EventData, at: DateTime<Utc>) -> Result<
             Some(())
         }
         EventData::BookingCompleted(_) => Some(change(booking, BookingChange::Complete)?),
-        EventData::BookingNoShow(_) => Some(change(booking, BookingChange::MarkNoShow)?),
+        EventData::BookingNoShow(event) => {
+            change(booking, BookingChange::MarkNoShow)?;
+            booking.no_show_fee_cents = event.no_show_fee_cents.filter(|cents| *cents != 0);
+            // The version before does not write it, and leaves the column as it is.
+            booking.refund_due_cents = event.refund_due_cents.unwrap_or(booking.refund_due_cents);
+            Some(())
+        }
         EventData::BookingUpdated(event) => {
             change(booking, BookingChange::Update)?;
             let is_field = |field: &i32| matches!(wire::BookingField::try_from(*field), Ok(it) if it as i32 != 0);
@@ -168,6 +174,7 @@ fn created(event: &wire::BookingCreated, at: DateTime<Utc>) -> Option<Booking> {
         guest_confirmed_at: None,
         seated_at: None,
         extras_cents: None,
+        no_show_fee_cents: None,
         version: 1,
         event_hash: Vec::new(),
         created_at: at,
@@ -215,6 +222,7 @@ fn reinstate(booking: &mut Booking, event: &wire::BookingReinstated, at: DateTim
     // Who has cancelled since has not confirmed.
     booking.guest_confirmed_at = booking.guest_confirmed_at.filter(|_| booking.cancelled_at.is_none());
     (booking.cancelled_at, booking.cancelled_by, booking.kept_cents) = (None, None, 0);
+    booking.no_show_fee_cents = None;
     booking.refund_due_cents = event.refund_due_cents;
     let previous_starts_at = booking.starts_at;
     begin_at(booking, event.starts_at.as_ref(), event.ends_at.as_ref())?;

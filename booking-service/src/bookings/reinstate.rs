@@ -59,8 +59,9 @@ pub fn decide(loaded: &Loaded, etag: Option<Etag>, occasion: &Occasion) -> Resul
         // Newer time zone rules may have moved the slot meanwhile. The length stays.
         starts_at: timestamp(slot.starts_at),
         ends_at: timestamp(slot.starts_at + (booking.ends_at - booking.starts_at)),
-        // As when a late payment takes the seats of an expired hold again: only what exceeds the price is owed.
-        refund_due_cents: (booking.paid_without_extras_cents() - booking.may_keep_cents()).max(0),
+        // As when a late payment takes the seats of an expired hold again: only what exceeds the price is owed, also of
+        // money that has paid the fee of a no-show.
+        refund_due_cents: (booking.paid_without_extras_cents() - booking.price_and_retained_cents()).max(0),
         hold_expires_at: if waits_for_deposit { timestamp(hold_expires_at) } else { None },
         ..Default::default()
     }))?;

@@ -14,7 +14,7 @@ use crate::{
     bookings::Bookings,
     domain::{
         AreaKey, BookingChange, BookingStatus, CancellationInitiator, ChangeRefusal, Duplicate, PartySize, Place,
-        Refusal, Sitting, SlotKey, deposit_cents, duplicate,
+        Refusal, Sitting, SlotKey, duplicate,
     },
     slots::row::{Seating, SlotRow, seat, slot_refusal, visit_end},
 };
@@ -87,7 +87,7 @@ pub fn decide(loaded: &Loaded, request: &Reschedule, occasion: &Occasion) -> Res
         None if is_smaller_in_place => fewer_seats(loaded, &target, party_size),
         _ => seat_again(loaded, request, &target, party_size).map_err(refuse)?,
     };
-    let total_cents = target.price_per_person_cents * i64::from(party_size);
+    let total_cents = total_cents(loaded, &target, party_size, is_smaller_in_place);
     if request.expected_total_cents.is_some_and(|expected| expected != total_cents) {
         return Err(refuse(Refusal::PriceChanged { total_cents }));
     }
@@ -165,6 +165,13 @@ fn without_own_seats(target: &SlotRow, booking: &Booking) -> SlotRow {
     SlotRow { reserved: target.reserved - own, ..target.clone() }
 }
 
+/// The price by the booking's own terms. A booking without terms has the venue's, which may ask for more by now, but
+/// fewer guests in the same slot never owe more than before.
+fn total_cents(loaded: &Loaded, target: &SlotRow, party_size: i32, is_smaller_in_place: bool) -> i64 {
+    let total_cents = loaded.terms().total_cents(target.price_per_person_cents, party_size);
+    if is_smaller_in_place { total_cents.min(loaded.booking.total_cents) } else { total_cents }
+}
+
 /// Where a party sits that becomes smaller in its slot: in its area, and not longer than before.
 fn fewer_seats(loaded: &Loaded, target: &SlotRow, party_size: i32) -> Seating {
     let booking = &loaded.booking;
@@ -240,9 +247,8 @@ fn rescheduled(
     kept: Kept,
 ) -> EventData {
     let (booking, venue) = (&loaded.booking, &loaded.venue);
-    let deposit_cents = deposit_cents(total_cents, loaded.terms().deposit_percent, venue.currency);
-    // A booking without terms of its own has the venue's, which may ask for a larger share by now, but fewer guests in
-    // the same slot never owe more than before.
+    let deposit_cents = loaded.terms().deposit_cents(total_cents, party_size, venue.currency);
+    // As for the total.
     let is_smaller_in_place = target.key() == booking.slot() && party_size < booking.party_size;
     let deposit_cents = if is_smaller_in_place { deposit_cents.min(booking.deposit_cents) } else { deposit_cents };
     EventData::BookingRescheduled(wire::BookingRescheduled {

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     domain::{
         BookingStatus, CancellationInitiator, MoneyMove, PartySize, PaymentKind, PaymentMethod, PaymentStatus,
-        StripeEffect, StripeNames, StripePayment,
+        StripeEffect, StripeNames, StripePayment, Terms,
     },
     payments::{
         move_money::{self, MoneyRefusal, Movement},
@@ -50,7 +50,9 @@ enum Operation {
         by: CancellationInitiator,
     },
     Complete,
-    MarkNoShow,
+    MarkNoShow {
+        waives_fee: bool,
+    },
     /// Takes an ending back.
     Reinstate,
     Expire,
@@ -95,7 +97,7 @@ fn operations() -> impl Strategy<Value = Operation> {
         1 => by().prop_map(Operation::Cancel),
         4 => (hour(), 1..=8, by()).prop_map(|(hour, party_size, by)| Operation::Reschedule { hour, party_size, by }),
         1 => Just(Operation::Complete),
-        1 => Just(Operation::MarkNoShow),
+        2 => prop::bool::weighted(0.2).prop_map(|waives_fee| Operation::MarkNoShow { waives_fee }),
         3 => Just(Operation::Reinstate),
         2 => Just(Operation::Expire),
         1 => (-90..90_i64).prop_map(Operation::CorrectInstants),
@@ -119,11 +121,11 @@ struct Simulation {
 }
 
 impl Simulation {
-    fn begin() -> Self {
+    fn begin(terms: Option<&Terms>) -> Self {
         let slots = (17..20).map(|hour| (hour, slot_at(hour))).collect();
         let (loaded, payments) = (pending_booking(), BTreeMap::new());
         let mut simulation = Self { now: at(0), loaded, events: Vec::new(), slots, payments };
-        simulation.commit(None, &created());
+        simulation.commit(None, &created(terms));
         simulation
     }
 
@@ -137,7 +139,8 @@ impl Simulation {
             Operation::Cancel(by) => cancel::decide(loaded, None, *by, &occasion).ok(),
             Operation::Reschedule { hour, party_size, by } => self.reschedule(*hour, *party_size, *by, &occasion).ok(),
             Operation::Complete => self.end(&end::COMPLETED, &occasion),
-            Operation::MarkNoShow => self.end(&end::NO_SHOW, &occasion),
+            Operation::MarkNoShow { waives_fee: false } => self.end(&end::NO_SHOW, &occasion),
+            Operation::MarkNoShow { waives_fee: true } => self.end(&end::NO_SHOW_WITHOUT_FEE, &occasion),
             Operation::Reinstate => reinstate::decide(loaded, None, &occasion).ok(),
             Operation::Expire => expire_holds::decide(loaded, &occasion),
             Operation::CorrectInstants(minutes) => {
@@ -304,9 +307,12 @@ impl Simulation {
         let keeps = match booking.status {
             BookingStatus::Cancelled => booking.kept_cents,
             BookingStatus::Expired => 0,
-            _ => booking.may_keep_cents(),
+            _ => {
+                (booking.total_cents + booking.retained_cents.unwrap_or(0)).max(booking.no_show_fee_cents.unwrap_or(0))
+            }
         };
         assert_eq!(booking.refund_due_cents, (booking.paid_without_extras_cents() - keeps).max(0), "{booking:?}");
+        assert!(booking.no_show_fee_due_cents() == 0 || booking.refund_due_cents == 0, "both owe: {booking:?}");
         let of_extra = |it: &&Payment| it.is_extra == Some(true);
         let signed = |it: &Payment| if it.kind == PaymentKind::Charge { it.amount_cents } else { -it.amount_cents };
         let extras: i64 = self.payments.values().filter(of_extra).map(signed).sum();
@@ -318,12 +324,32 @@ fn is_live(booking: &Booking) -> bool {
     matches!(booking.status, BookingStatus::Pending | BookingStatus::Confirmed)
 }
 
+/// Terms with every kind of amount, or none as a booking of an earlier version.
+fn terms() -> impl Strategy<Value = Option<Terms>> {
+    let deposits = (0..=100, prop_oneof![Just(0_i64), 0..2000_i64], prop_oneof![Just(0_i64), 0..2000_i64], 0..6);
+    let others = (prop_oneof![Just(0_i64), 0..20_000_i64], prop_oneof![Just(0_i64), 0..6000_i64]);
+    prop::option::weighted(0.8, (deposits, others)).prop_map(|terms| {
+        let ((deposit_percent, deposit_per_person_cents, deposit_fixed_cents, deposit_min_party_size), others) = terms?;
+        Some(Terms {
+            full_refund_hours: 24,
+            late_refund_percent: 50,
+            deposit_percent,
+            deposit_per_person_cents,
+            deposit_fixed_cents,
+            deposit_min_party_size,
+            minimum_spend_cents: others.0,
+            no_show_fee_per_person_cents: others.1,
+        })
+    })
+}
+
 proptest! {
     #[test]
     fn money_seats_and_events_of_a_booking_agree_after_any_sequence_of_operations(
+        terms in terms(),
         operations in prop::collection::vec((0..1500_i64, operations()), 1..40),
     ) {
-        let mut simulation = Simulation::begin();
+        let mut simulation = Simulation::begin(terms.as_ref());
         for (minutes, operation) in operations {
             // Time passes more slowly after the start, so that several operations happen soon after it.
             let divisor = if simulation.now < at(START) { 1 } else { 10 };

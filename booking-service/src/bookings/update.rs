@@ -16,7 +16,7 @@ use crate::{
     bookings::Bookings,
     domain::{
         BookingChange, BookingStatus, ChangeRefusal, Email, Etag, GivenPhone, Name, Occupancy, PartyNotes, PhoneRegion,
-        Refusal, SpecialRequests, Tags, VenueNotes,
+        Refusal, SpecialRequests, StripeIntentId, Tags, VenueNotes,
     },
 };
 
@@ -33,12 +33,13 @@ pub struct BookingUpdate {
     pub venue_notes: Option<Option<VenueNotes>>,
     pub party_notes: Option<Option<PartyNotes>>,
     pub tags: Option<Tags>,
+    pub stripe_intent_id: Option<Option<StripeIntentId>>,
     /// When the party leaves.
     pub ends_at: Option<DateTime<Utc>>,
 }
 
 impl Bookings {
-    /// Changes the contact, wishes, notes, tags and the end of a booking. The old values are gone: the event names only the
+    /// Changes the contact, wishes, notes, tags, intent and end of a booking. The old values are gone: the event names only the
     /// fields, and the row has the new sealed value.
     ///
     /// An erasure that commits first leaves the change without an effect, because the commit compares `erased_at` of
@@ -77,6 +78,7 @@ pub fn decide(
     let ends_at = change.ends_at.filter(|at| *at != loaded.booking.ends_at);
     let mut changed = changed_fields(before, &after);
     changed.extend(ends_at.map(|_| BookingField::EndsAt));
+    changed.sort_unstable();
     if changed.is_empty() {
         return Err(NoChange::Unchanged);
     }
@@ -156,6 +158,9 @@ impl BookingUpdate {
         if let Some(party_notes) = &self.party_notes {
             details.party_notes = party_notes.as_ref().map(|text| text.as_str().to_owned());
         }
+        if let Some(stripe_intent_id) = &self.stripe_intent_id {
+            details = details.with_intent(stripe_intent_id.as_ref());
+        }
         if let Some(tags) = &self.tags {
             details.tags = tags.as_slice().to_vec();
         }
@@ -163,7 +168,7 @@ impl BookingUpdate {
     }
 }
 
-/// The fields with different values, in the order of their numbers.
+/// The fields with different values.
 fn changed_fields(before: &BookingDetails, after: &BookingDetails) -> Vec<BookingField> {
     let differs = [
         (BookingField::ContactName, before.contact.name != after.contact.name),
@@ -173,6 +178,7 @@ fn changed_fields(before: &BookingDetails, after: &BookingDetails) -> Vec<Bookin
         (BookingField::VenueNotes, before.venue_notes != after.venue_notes),
         (BookingField::PartyNotes, before.party_notes != after.party_notes),
         (BookingField::Tags, before.tags != after.tags),
+        (BookingField::StripeIntentId, before.stripe_intent_id != after.stripe_intent_id),
     ];
     differs.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect()
 }

@@ -4,7 +4,9 @@ use std::fmt;
 
 use rand::Rng as _;
 
-use super::{AreaKey, Contact, ConversationId, IdempotencyKey, SlotKey, Source, SpecialRequests, WALK_IN};
+use super::{
+    AreaKey, Contact, ConversationId, IdempotencyKey, SlotKey, Source, SpecialRequests, StripeIntentId, WALK_IN,
+};
 
 /// The number of guests, equal to the number of seats taken: 1 to 50.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub struct NewBooking {
     pub contact: Option<Contact>,
     pub conversation_id: Option<ConversationId>,
     pub special_requests: Option<SpecialRequests>,
+    /// The intent with which a fee can be collected.
+    pub stripe_intent_id: Option<StripeIntentId>,
     /// The price that the customer was quoted, in minor units: at any other price the booking is refused.
     pub expected_total_cents: Option<i64>,
     pub source: Option<Source>,

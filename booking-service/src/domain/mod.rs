@@ -62,7 +62,9 @@ pub use special_days::{
 pub use stripe_charge::{
     AttemptState, ChargeFacts, DisputeNews, Fact, PROCESSING_MAX, RefundEntry, Standing, Step, TooManyFacts, next_step,
 };
-pub use stripe_currency::{NotConvertible, deposit_cents, from_stripe, minimum_cents, step_cents, to_stripe};
+pub use stripe_currency::{
+    NotConvertible, chargeable_cents, deposit_cents, from_stripe, minimum_cents, step_cents, to_stripe,
+};
 pub use stripe_event::{
     NoStripeEvent, StripeAccount, StripeEffect, StripeEvent, StripeNames, StripeNews, StripePayment,
 };
@@ -71,7 +73,7 @@ pub use suggestion::{NearStart, StartWish, VenueStarts};
 pub use table::{Combination, TABLES_MAX, Table, TableKey};
 pub use teppan_shared::{conversation_id::ConversationId, idempotency_key::IdempotencyKey, time_zone::TimeZone};
 pub use terms::{Purse, Terms};
-pub use text::{Note, PartyNotes, Source, SpecialDaysReason, SpecialRequests, Tags, VenueNotes};
+pub use text::{Note, PartyNotes, Source, SpecialDaysReason, SpecialRequests, StripeIntentId, Tags, VenueNotes};
 pub use venue::{
     Currency, NewVenue, ReminderMinutes, UNDO_MINUTES_DEFAULT, VenueChange, VenueName, VenuePlace, VenueTags, range,
 };

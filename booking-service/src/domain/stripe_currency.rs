@@ -75,18 +75,22 @@ pub fn to_stripe(cents: i64, currency: Currency) -> Result<i64, NotConvertible> 
     rescaled(cents, currency.decimals(), stripe_decimals(currency))
 }
 
-/// The deposit for a total, in minor units: the percentage of the total, rounded half up, and then rounded up to an
-/// amount that Stripe can charge, at least Stripe's minimum. If that exceeds the total, the deposit is the largest
-/// chargeable amount up to the total, or 0 if there is none.
-///
-/// The SQL function `deposit_cents` computes the same for the statements.
+/// A percentage of a total as a deposit, in minor units: rounded half up, and then as [`chargeable_cents`].
 pub fn deposit_cents(total_cents: i64, percent: i32, currency: Currency) -> i64 {
-    let wanted = (total_cents * i64::from(percent) + 50) / 100;
-    if wanted == 0 {
+    chargeable_cents(total_cents, (total_cents * i64::from(percent) + 50) / 100, currency)
+}
+
+/// A deposit for a total, in minor units: the wanted amount, rounded up to an amount that Stripe can charge, at least
+/// Stripe's minimum. If that exceeds the total, it is the largest chargeable amount up to the total, or 0 if there is
+/// none.
+///
+/// The SQL function `chargeable_cents` computes the same for the statements.
+pub fn chargeable_cents(total_cents: i64, wanted_cents: i64, currency: Currency) -> i64 {
+    if wanted_cents == 0 {
         return 0;
     }
     let (step, minimum) = (step_cents(currency), minimum_cents(currency));
-    let up = (wanted.max(minimum) + step - 1) / step * step;
+    let up = (wanted_cents.max(minimum) + step - 1) / step * step;
     let largest = total_cents / step * step;
     match (up <= total_cents, largest >= minimum) {
         (true, _) => up,

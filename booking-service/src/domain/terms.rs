@@ -3,15 +3,88 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-/// The policy of a venue as far as a booking keeps it. Stored as JSON with the names of the contract.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+use super::{Currency, chargeable_cents};
+
+/// The policy of a venue as far as a booking keeps it. Stored in the JSON form of the contract's message, with amounts as
+/// texts. Fields that an earlier version does not know are left out when they are 0.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
     pub full_refund_hours: i32,
     pub late_refund_percent: i32,
     pub deposit_percent: i32,
+    #[serde(default, skip_serializing_if = "is_zero", with = "cents")]
+    pub deposit_per_person_cents: i64,
+    #[serde(default, skip_serializing_if = "is_zero", with = "cents")]
+    pub deposit_fixed_cents: i64,
+    /// The smallest party that pays a deposit; 0: every party.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub deposit_min_party_size: i32,
+    /// Of the whole booking.
+    #[serde(default, skip_serializing_if = "is_zero", with = "cents")]
+    pub minimum_spend_cents: i64,
+    #[serde(default, skip_serializing_if = "is_zero", with = "cents")]
+    pub no_show_fee_per_person_cents: i64,
+}
+
+fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// Amounts in the JSON form of protobuf, in which 64-bit integers are texts.
+mod cents {
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference to the field")]
+    pub fn serialize<S: Serializer>(cents: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(cents)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
 }
 
 impl Terms {
+    /// The terms of a party at the door: it owes no deposit, no minimum spend and no fee, also after a change. The SQL
+    /// function `walk_in_terms` has the same rule.
+    #[must_use]
+    pub fn for_walk_ins(&self) -> Self {
+        let Self { full_refund_hours, late_refund_percent, .. } = *self;
+        Self { full_refund_hours, late_refund_percent, ..Self::default() }
+    }
+
+    /// The price of a booking. A deposit counts towards the bill, so the bill is at least the deposit per person and the
+    /// fixed deposit. The SQL function `booking_total_cents` has the same rule.
+    pub fn total_cents(&self, price_per_person_cents: i64, party_size: i32) -> i64 {
+        let price_cents = price_per_person_cents * i64::from(party_size);
+        price_cents.max(self.minimum_spend_cents).max(self.fixed_deposit_cents(party_size))
+    }
+
+    /// The deposit for a total, as an amount that Stripe can charge. The SQL function `booking_deposit_cents` has the
+    /// same rule.
+    pub fn deposit_cents(&self, total_cents: i64, party_size: i32, currency: Currency) -> i64 {
+        if !self.wants_deposit(party_size) {
+            return 0;
+        }
+        let share_cents = (total_cents * i64::from(self.deposit_percent) + 50) / 100;
+        chargeable_cents(total_cents, share_cents + self.fixed_deposit_cents(party_size), currency)
+    }
+
+    /// What the guests of a booking owe who do not come.
+    pub fn no_show_fee_cents(&self, party_size: i32) -> i64 {
+        self.no_show_fee_per_person_cents * i64::from(party_size)
+    }
+
+    fn wants_deposit(&self, party_size: i32) -> bool {
+        party_size >= self.deposit_min_party_size
+    }
+
+    /// The part of the deposit that does not depend on the total.
+    fn fixed_deposit_cents(&self, party_size: i32) -> i64 {
+        let cents = self.deposit_per_person_cents * i64::from(party_size) + self.deposit_fixed_cents;
+        if self.wants_deposit(party_size) { cents } else { 0 }
+    }
+
     /// The moment until which a customer gets everything back.
     pub fn full_refund_until(&self, starts_at: DateTime<Utc>) -> DateTime<Utc> {
         starts_at - TimeDelta::hours(self.full_refund_hours.into())
@@ -65,6 +138,51 @@ mod tests {
 
     use super::*;
 
+    fn euro() -> Currency {
+        Currency::parse("EUR").expect("a currency")
+    }
+
+    #[test]
+    fn a_booking_costs_at_least_its_minimum_spend_and_its_deposit() {
+        let share = Terms { deposit_percent: 25, ..Terms::default() };
+        let each = Terms { deposit_per_person_cents: 1000, ..Terms::default() };
+        let large = Terms { deposit_min_party_size: 6, deposit_fixed_cents: 5000, ..each.clone() };
+        let spend = Terms { minimum_spend_cents: 20_000, ..share.clone() };
+        for (terms, price, party, total, deposit) in [
+            (&Terms::default(), 3500, 4, 14_000, 0),
+            (&share, 3500, 4, 14_000, 3500),
+            (&each, 3500, 4, 14_000, 4000),
+            (&each, 0, 4, 4000, 4000),
+            (&large, 0, 5, 0, 0),
+            (&large, 0, 6, 11_000, 11_000),
+            (&large, 3500, 6, 21_000, 11_000),
+            (&Terms { deposit_percent: 50, ..large.clone() }, 3500, 6, 21_000, 21_000),
+            (&Terms { deposit_percent: 50, ..large.clone() }, 3500, 5, 17_500, 0),
+            (&spend, 3500, 4, 20_000, 5000),
+            (&spend, 3500, 8, 28_000, 7000),
+            (&Terms { deposit_fixed_cents: 20, ..Terms::default() }, 0, 1, 20, 0),
+        ] {
+            assert_eq!(terms.total_cents(price, party), total, "{terms:?} {price} {party}");
+            assert_eq!(terms.deposit_cents(total, party, euro()), deposit, "{terms:?} {price} {party}");
+        }
+    }
+
+    #[test]
+    fn terms_of_an_earlier_version_are_read_and_written_as_they_were() {
+        let earlier = r#"{"full_refund_hours":24,"late_refund_percent":50,"deposit_percent":25}"#;
+        let terms: Terms = serde_json::from_str(earlier).expect("terms");
+        assert_eq!(terms.no_show_fee_cents(50), 0);
+        assert_eq!(serde_json::to_string(&terms).expect("JSON"), earlier);
+        let fee = Terms { no_show_fee_per_person_cents: 2000, deposit_min_party_size: 6, ..terms };
+        let json = serde_json::to_value(&fee).expect("JSON");
+        assert_eq!(
+            (&json["no_show_fee_per_person_cents"], &json["deposit_min_party_size"]),
+            (&"2000".into(), &6.into())
+        );
+        assert_eq!(serde_json::from_value::<Terms>(json).expect("terms"), fee);
+        assert_eq!(fee.for_walk_ins(), Terms { full_refund_hours: 24, late_refund_percent: 50, ..Terms::default() });
+    }
+
     fn purse(received_cents: i64, total_cents: i64) -> Purse {
         Purse { received_cents, total_cents, base_cents: 0, step_cents: 1 }
     }
@@ -108,6 +226,23 @@ mod tests {
     }
 
     proptest! {
+        /// A larger party never costs less, and the deposit is a part of the total.
+        #[test]
+        fn the_total_grows_with_the_party_and_covers_the_deposit(
+            (deposit_percent, deposit_per_person_cents, deposit_fixed_cents) in (0..=100, 0_i64..5000, 0_i64..5000),
+            (deposit_min_party_size, minimum_spend_cents) in (0..=50, 0_i64..50_000),
+            (price_cents, party_size) in (0_i64..10_000, 1..50),
+        ) {
+            let terms = Terms {
+                deposit_percent, deposit_per_person_cents, deposit_fixed_cents, deposit_min_party_size,
+                minimum_spend_cents, ..Terms::default()
+            };
+            let total = terms.total_cents(price_cents, party_size);
+            prop_assert!(total >= price_cents * i64::from(party_size));
+            prop_assert!((0..=total).contains(&terms.deposit_cents(total, party_size, euro())));
+            prop_assert!(terms.total_cents(price_cents, party_size + 1) >= total);
+        }
+
         /// No sequence of changes of the price, each with its refund paid or not, gives back more in all than a
         /// cancellation at the first of them.
         #[test]

@@ -89,6 +89,30 @@ impl Tags {
     }
 }
 
+/// The id of a payment intent or a setup intent of Stripe, with which a fee can be collected: at most 255 characters.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StripeIntentId(String);
+
+impl StripeIntentId {
+    pub fn parse(raw: String) -> Result<Self, &'static str> {
+        let is_id =
+            |rest: &str| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let rest = raw.strip_prefix("pi_").or_else(|| raw.strip_prefix("seti_"));
+        if raw.len() > 255 || !rest.is_some_and(is_id) {
+            return Err("must be the id of a payment intent or a setup intent of Stripe, such as pi_3PqX");
+        }
+        // A client secret begins with the id of its intent, and lets everybody who has it pay with the intent.
+        if raw.contains("_secret") {
+            return Err("must be the id of the intent and not its client secret");
+        }
+        Ok(Self(raw))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Where a booking comes from, as given by the client: 1 to 50 characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source(String);
@@ -165,6 +189,17 @@ fn is_needed(before: Option<char>, c: char, after: Option<char>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_intent_is_named_by_its_id_and_not_by_its_secret() {
+        for id in ["pi_3MtwBwLkdIwHu7ix28a3tqPa", "seti_1Mm8s8LkdIwHu7ix0OXBfTRG", "pi_test_1"] {
+            assert_eq!(StripeIntentId::parse(id.to_owned()).ok().as_ref().map(StripeIntentId::as_str), Some(id));
+        }
+        let long = format!("pi_{}", "a".repeat(253));
+        for id in ["", "pi_", "ch_1", "4242424242424242", "pi_1 2", "pi_é", "pi_1_secret_2", "PI_1", &long] {
+            assert!(StripeIntentId::parse(id.to_owned()).is_err(), "{id}");
+        }
+    }
 
     #[test]
     fn notes_are_counted_in_characters() {

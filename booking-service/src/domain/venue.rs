@@ -155,6 +155,11 @@ pub struct NewVenue {
     pub tags: VenueTags,
     pub place: VenuePlace,
     pub reminders: ReminderMinutes,
+    pub deposit_per_person_cents: i64,
+    pub deposit_fixed_cents: i64,
+    pub deposit_min_party_size: i32,
+    pub minimum_spend_cents: i64,
+    pub no_show_fee_per_person_cents: i64,
 }
 
 /// The fields that UpdateVenue sets; a field that is `None` does not change.
@@ -177,6 +182,11 @@ pub struct VenueChange {
     pub tags: Option<VenueTags>,
     pub place: Option<VenuePlace>,
     pub reminders: Option<ReminderMinutes>,
+    pub deposit_per_person_cents: Option<i64>,
+    pub deposit_fixed_cents: Option<i64>,
+    pub deposit_min_party_size: Option<i32>,
+    pub minimum_spend_cents: Option<i64>,
+    pub no_show_fee_per_person_cents: Option<i64>,
 }
 
 /// The time for taking back a cancellation, a completion or a no-show, if a request for a venue gives none.
@@ -192,6 +202,9 @@ pub mod range {
     pub const HOLD_MINUTES: RangeInclusive<i32> = 1..=43_200;
     pub const UNDO_MINUTES: RangeInclusive<i32> = 0..=43_200;
     pub const PERCENT: RangeInclusive<i32> = 0..=100;
+    pub const CENTS: RangeInclusive<i64> = 0..=100_000_000;
+    /// 0: every party.
+    pub const DEPOSIT_PARTY_SIZE: RangeInclusive<i32> = 0..=50;
     pub const REFUND_HOURS: RangeInclusive<i32> = 0..=8760;
 }
 

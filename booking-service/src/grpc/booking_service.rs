@@ -126,8 +126,8 @@ impl BookingService for Grpc {
     async fn mark_no_show(&self, request: Request<MarkNoShowRequest>) -> Result<Response<MarkNoShowResponse>, Status> {
         let request = request.into_inner();
         let target = change_booking::decode(&request.booking_id, request.etag, request.validate_only)?;
-        let booking =
-            self.bookings.mark_no_show(&target).await.map_err(|error| status::change_booking(&error, &target))?;
+        let marked = self.bookings.mark_no_show(&target, request.waive_fee).await;
+        let booking = marked.map_err(|error| status::change_booking(&error, &target))?;
         Ok(Response::new(MarkNoShowResponse { booking: Some(encode::changed(booking, target.validate_only)) }))
     }
 

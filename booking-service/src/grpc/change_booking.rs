@@ -1,5 +1,4 @@
-//! Decodes the fields that all requests to change a booking have in common. ConfirmBooking, CompleteBooking and
-//! MarkNoShow have no other fields.
+//! Decodes the fields that all requests to change a booking have in common.
 
 use teppan_shared::{status::Violations, wire::given};
 use tonic::Status;

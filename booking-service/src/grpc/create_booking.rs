@@ -3,7 +3,7 @@ use tonic::Status;
 
 use crate::domain::{
     AreaKey, Contact, ConversationId, Email, GivenPhone, IdempotencyKey, Name, NewBooking, PartySize, SlotKey, Source,
-    SpecialRequests, VenueId, WALK_IN, parse_date, parse_start_time,
+    SpecialRequests, StripeIntentId, VenueId, WALK_IN, parse_date, parse_start_time,
 };
 
 /// Decodes the request, or returns every violation.
@@ -30,8 +30,11 @@ pub fn decode(request: wire::CreateBookingRequest) -> Result<NewBooking, Status>
 
     let area = violations.check_optional("area", given(request.area).map(|area| AreaKey::parse(&area)));
 
-    let parsed =
-        (key, venue_id, date, start_time, party_size, contact, conversation_id, special_requests, source, area);
+    let stripe_intent_id =
+        violations.check_optional("stripe_intent_id", given(request.stripe_intent_id).map(StripeIntentId::parse));
+
+    let texts = (special_requests, stripe_intent_id, source);
+    let parsed = (key, venue_id, date, start_time, party_size, contact, conversation_id, texts, area);
     let (
         Some(key),
         Some(venue_id),
@@ -40,8 +43,7 @@ pub fn decode(request: wire::CreateBookingRequest) -> Result<NewBooking, Status>
         Some(party_size),
         Some(contact),
         Some(conversation_id),
-        Some(special_requests),
-        Some(source),
+        (Some(special_requests), Some(stripe_intent_id), Some(source)),
         Some(area),
     ) = parsed
     else {
@@ -55,6 +57,7 @@ pub fn decode(request: wire::CreateBookingRequest) -> Result<NewBooking, Status>
         contact,
         conversation_id,
         special_requests,
+        stripe_intent_id,
         expected_total_cents: request.expected_total_cents,
         source,
         area,

@@ -1,4 +1,4 @@
-use std::ops::RangeInclusive;
+use std::{fmt::Display, ops::RangeInclusive};
 
 use teppan_shared::{
     contract::booking::v1::{CreateVenueRequest, VenueReminders},
@@ -23,12 +23,13 @@ pub fn decode(request: CreateVenueRequest) -> Result<NewVenue, Status> {
     let tags = violations.check("tags", VenueTags::parse(&request.tags));
     let place = violations.check("place", VenuePlace::parse(&request.place));
     let reminders = violations.check("reminders.minutes_before", reminders(request.reminders.as_ref()));
+    let mut cents = |field, value: Option<i64>| figure(field, value.unwrap_or(0), &range::CENTS, &mut violations);
+    let deposit_per_person_cents = cents("deposit_per_person_cents", request.deposit_per_person_cents);
+    let deposit_fixed_cents = cents("deposit_fixed_cents", request.deposit_fixed_cents);
+    let minimum_spend_cents = cents("minimum_spend_cents", request.minimum_spend_cents);
+    let no_show_fee_per_person_cents = cents("no_show_fee_per_person_cents", request.no_show_fee_per_person_cents);
     let mut figure = |field, value: Option<i32>, default: i32, range: RangeInclusive<i32>| {
-        let value = value.unwrap_or(default);
-        if !range.contains(&value) {
-            violations.add(field, format_args!("must be {} to {}", range.start(), range.end()));
-        }
-        value
+        figure(field, value.unwrap_or(default), &range, &mut violations)
     };
     let min_party_size = figure("min_party_size", request.min_party_size, 1, range::PARTY_SIZE);
     let max_party_size = figure("max_party_size", request.max_party_size, 50, range::PARTY_SIZE);
@@ -36,6 +37,8 @@ pub fn decode(request: CreateVenueRequest) -> Result<NewVenue, Status> {
     let horizon_days = figure("horizon_days", request.horizon_days, 90, range::HORIZON_DAYS);
     let hold_minutes = figure("hold_minutes", request.hold_minutes, 120, range::HOLD_MINUTES);
     let deposit_percent = figure("deposit_percent", request.deposit_percent, 25, range::PERCENT);
+    let deposit_min_party_size =
+        figure("deposit_min_party_size", request.deposit_min_party_size, 0, range::DEPOSIT_PARTY_SIZE);
     let full_refund_hours = figure("full_refund_hours", request.full_refund_hours, 24, range::REFUND_HOURS);
     let late_refund_percent = figure("late_refund_percent", request.late_refund_percent, 50, range::PERCENT);
     let waitlist_hold_minutes = figure("waitlist_hold_minutes", request.waitlist_hold_minutes, 30, range::HOLD_MINUTES);
@@ -78,7 +81,25 @@ pub fn decode(request: CreateVenueRequest) -> Result<NewVenue, Status> {
         tags,
         place,
         reminders,
+        deposit_per_person_cents,
+        deposit_fixed_cents,
+        deposit_min_party_size,
+        minimum_spend_cents,
+        no_show_fee_per_person_cents,
     })
+}
+
+/// Checks that a figure is in its range.
+pub fn figure<T: PartialOrd + Display>(
+    field: &str,
+    value: T,
+    range: &RangeInclusive<T>,
+    violations: &mut Violations,
+) -> T {
+    if !range.contains(&value) {
+        violations.add(field, format_args!("must be {} to {}", range.start(), range.end()));
+    }
+    value
 }
 
 /// The given times, or the default.

@@ -16,11 +16,13 @@ use crate::{
 
 pub fn booking(open: OpenBooking) -> wire::Booking {
     let OpenBooking { booking, details } = open;
-    let (contact, special_requests, venue_notes, party_notes, tags) = match details {
-        Some(it) => (Some(it.contact), it.special_requests, it.venue_notes, it.party_notes, it.tags),
+    let (contact, special_requests, venue_notes, party_notes, tags, stripe_intent_id) = match details {
+        Some(it) => {
+            (Some(it.contact), it.special_requests, it.venue_notes, it.party_notes, it.tags, it.stripe_intent_id)
+        }
         None => Default::default(),
     };
-    let deposit_due_cents = booking.deposit_due_cents();
+    let (deposit_due_cents, no_show_fee_due_cents) = (booking.deposit_due_cents(), booking.no_show_fee_due_cents());
     wire::Booking {
         booking_id: booking.booking_id.to_string(),
         confirmation_code: booking.confirmation_code,
@@ -67,6 +69,9 @@ pub fn booking(open: OpenBooking) -> wire::Booking {
         guest_confirmed_at: booking.guest_confirmed_at.map(timestamp),
         seated_at: booking.seated_at.map(timestamp),
         extras_cents: booking.extras_cents.unwrap_or(0),
+        no_show_fee_cents: booking.no_show_fee_cents.unwrap_or(0),
+        no_show_fee_due_cents,
+        stripe_intent_id: stripe_intent_id.unwrap_or_default(),
     }
 }
 
@@ -107,6 +112,11 @@ pub fn venue(venue: Venue) -> wire::Venue {
         tags: venue.tags,
         place: venue.place,
         reminders: Some(wire::VenueReminders { minutes_before: venue.reminder_minutes }),
+        deposit_per_person_cents: venue.deposit_per_person_cents,
+        deposit_fixed_cents: venue.deposit_fixed_cents,
+        deposit_min_party_size: venue.deposit_min_party_size,
+        minimum_spend_cents: venue.minimum_spend_cents,
+        no_show_fee_per_person_cents: venue.no_show_fee_per_person_cents,
         etag: Etag::of(venue.version).to_string(),
         created_at: Some(timestamp(venue.created_at)),
         updated_at: Some(timestamp(venue.updated_at)),

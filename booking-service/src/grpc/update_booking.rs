@@ -8,7 +8,7 @@ use tonic::Status;
 use super::{change_booking, update_mask};
 use crate::{
     bookings::{change::BookingTarget, update::BookingUpdate},
-    domain::{Email, GivenPhone, Name, Note, SpecialRequests, Tags},
+    domain::{Email, GivenPhone, Name, Note, SpecialRequests, StripeIntentId, Tags},
 };
 
 /// Decodes the request, or returns every violation. Of the booking only its id and the fields in the mask are read.
@@ -37,6 +37,10 @@ fn set(path: &str, booking: &Booking, change: &mut BookingUpdate, violations: &m
         }
         "venue_notes" => change.venue_notes = note(path, &booking.venue_notes, violations),
         "party_notes" => change.party_notes = note(path, &booking.party_notes, violations),
+        "stripe_intent_id" => {
+            let id = given(booking.stripe_intent_id.clone()).map(StripeIntentId::parse);
+            change.stripe_intent_id = violations.check_optional(path, id);
+        }
         "ends_at" => {
             let at = booking.ends_at.as_ref().and_then(instant).ok_or("is required, as a timestamp");
             change.ends_at = violations.check(path, at);

@@ -43,12 +43,8 @@ pub fn decode(request: UpdateVenueRequest) -> Result<Update, Status> {
 /// Sets one field of the change. Returns false for a field that cannot be changed.
 fn set(path: &str, venue: &Venue, change: &mut VenueChange, violations: &mut Violations) -> bool {
     let field = format!("venue.{path}");
-    let mut figure = |value: i32, range: RangeInclusive<i32>| {
-        if !range.contains(&value) {
-            violations.add(&field, format_args!("must be {} to {}", range.start(), range.end()));
-        }
-        Some(value)
-    };
+    let mut figure =
+        |value: i32, range: RangeInclusive<i32>| Some(create_venue::figure(&field, value, &range, violations));
     match path {
         "name" => change.name = violations.check(&field, VenueName::parse(&venue.name)),
         "time_zone" => change.time_zone = violations.check(&field, TimeZone::parse(&venue.time_zone)),
@@ -59,6 +55,21 @@ fn set(path: &str, venue: &Venue, change: &mut VenueChange, violations: &mut Vio
         "horizon_days" => change.horizon_days = figure(venue.horizon_days, range::HORIZON_DAYS),
         "hold_minutes" => change.hold_minutes = figure(venue.hold_minutes, range::HOLD_MINUTES),
         "deposit_percent" => change.deposit_percent = figure(venue.deposit_percent, range::PERCENT),
+        "deposit_per_person_cents" => {
+            change.deposit_per_person_cents = cents(&field, venue.deposit_per_person_cents, violations);
+        }
+        "deposit_fixed_cents" => {
+            change.deposit_fixed_cents = cents(&field, venue.deposit_fixed_cents, violations);
+        }
+        "deposit_min_party_size" => {
+            change.deposit_min_party_size = figure(venue.deposit_min_party_size, range::DEPOSIT_PARTY_SIZE);
+        }
+        "minimum_spend_cents" => {
+            change.minimum_spend_cents = cents(&field, venue.minimum_spend_cents, violations);
+        }
+        "no_show_fee_per_person_cents" => {
+            change.no_show_fee_per_person_cents = cents(&field, venue.no_show_fee_per_person_cents, violations);
+        }
         "full_refund_hours" => change.full_refund_hours = figure(venue.full_refund_hours, range::REFUND_HOURS),
         "late_refund_percent" => change.late_refund_percent = figure(venue.late_refund_percent, range::PERCENT),
         "waitlist_hold_minutes" => {
@@ -75,4 +86,8 @@ fn set(path: &str, venue: &Venue, change: &mut VenueChange, violations: &mut Vio
         _ => return false,
     }
     true
+}
+
+fn cents(field: &str, value: i64, violations: &mut Violations) -> Option<i64> {
+    Some(create_venue::figure(field, value, &range::CENTS, violations))
 }

@@ -2,6 +2,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use itertools::izip;
+use sqlx::types::Json;
 use teppan_shared::{
     postgres::DatabaseError,
     read_error::{Corrupted, ReadError},
@@ -9,7 +10,7 @@ use teppan_shared::{
 use uuid::Uuid;
 
 use crate::{
-    domain::{AreaKey, FloorState, NearStart, SlotFacts, SlotRules, StartWish, VenueId, VenueStarts},
+    domain::{AreaKey, FloorState, NearStart, SlotFacts, SlotRules, StartWish, Terms, VenueId, VenueStarts},
     slots::{Slots, list_availability::read_floor},
 };
 
@@ -97,6 +98,7 @@ struct VenueRow {
     max_party_size: i32,
     notice_minutes: i32,
     horizon_days: i32,
+    terms: Json<Terms>,
     /// The date at the venue.
     today: NaiveDate,
     local_starts: Vec<NaiveDateTime>,
@@ -162,7 +164,7 @@ impl VenueRow {
             ends_at: self.ends_at[near.slot],
             open_seats: self.open_seats[near.slot],
             price_per_person_cents: price,
-            total_cents: price * i64::from(wish.party_size),
+            total_cents: self.terms.total_cents(price, wish.party_size),
             currency: Arc::clone(currency),
             minutes_from_wished: near.minutes,
             area: None,

@@ -12,6 +12,7 @@ SELECT
     v.venue_id AS "venue_id!", v.name AS "name!", v.currency AS "currency!",
     v.min_party_size AS "min_party_size!", v.max_party_size AS "max_party_size!",
     v.notice_minutes AS "notice_minutes!", v.horizon_days AS "horizon_days!",
+    venue_terms(v) AS "terms!: Json<Terms>",
     venue_date(v, $6::timestamptz) AS "today!",
     near.local_starts AS "local_starts!", near.starts_at AS "starts_at!", near.ends_at AS "ends_at!",
     near.open_seats AS "open_seats!", near.prices_per_person_cents AS "prices_per_person_cents!",

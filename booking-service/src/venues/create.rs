@@ -87,7 +87,17 @@ impl Venues {
         let undo_minutes = undo_minutes.iter().flat_map(|minutes| [b"undo".as_slice(), minutes]);
         let reminders = [b"reminders".as_slice(), &minutes].into_iter();
         let reminders = reminders.filter(|_| new.reminders != ReminderMinutes::default());
-        self.fingerprint.hash(fields.into_iter().chain(tags).chain(place).chain(undo_minutes).chain(reminders))
+        let charges = [
+            new.deposit_per_person_cents,
+            new.deposit_fixed_cents,
+            new.deposit_min_party_size.into(),
+            new.minimum_spend_cents,
+            new.no_show_fee_per_person_cents,
+        ];
+        let charges_bytes = charges.map(i64::to_be_bytes);
+        let charges = [b"charges".as_slice(), charges_bytes.as_flattened()].into_iter().filter(|_| charges != [0; 5]);
+        let fields = fields.into_iter().chain(tags).chain(place).chain(undo_minutes).chain(reminders).chain(charges);
+        self.fingerprint.hash(fields)
     }
 
     /// The phone region of a new venue: the given one, that of its time zone, or the service's default.
@@ -136,6 +146,11 @@ impl Venues {
                     new.place.as_str(),
                     new.undo_minutes,
                     new.reminders.as_slice(),
+                    new.deposit_per_person_cents,
+                    new.deposit_fixed_cents,
+                    new.deposit_min_party_size,
+                    new.minimum_spend_cents,
+                    new.no_show_fee_per_person_cents,
                 )
             })
             .await?;
@@ -158,6 +173,11 @@ impl Venues {
             tags: row.tags,
             place: row.place,
             reminder_minutes: row.reminder_minutes,
+            deposit_per_person_cents: row.deposit_per_person_cents,
+            deposit_fixed_cents: row.deposit_fixed_cents,
+            deposit_min_party_size: row.deposit_min_party_size,
+            minimum_spend_cents: row.minimum_spend_cents,
+            no_show_fee_per_person_cents: row.no_show_fee_per_person_cents,
             version: row.version,
             created_at: row.created_at,
             updated_at: row.updated_at,

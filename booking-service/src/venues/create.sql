@@ -11,9 +11,10 @@ created AS (
         venue_id, name, time_zone, utc_offset_seconds, clock_changes_at, next_utc_offset_seconds, time_zone_rules,
         time_zone_rules_newest, currency, min_party_size, max_party_size, notice_minutes, horizon_days,
         hold_minutes, deposit_percent, full_refund_hours, late_refund_percent, waitlist_hold_minutes,
-        phone_region, created_at, updated_at, tags, place, undo_minutes, reminder_minutes)
+        phone_region, created_at, updated_at, tags, place, undo_minutes, reminder_minutes, deposit_per_person_cents,
+        deposit_fixed_cents, deposit_min_party_size, minimum_spend_cents, no_show_fee_per_person_cents)
     SELECT $3::uuid, $4, $5, $18, $19, $20, $21, $21, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $17, $16::timestamptz, $16,
-        $22, $23, $24, $25
+        $22, $23, $24, $25, $26, $27, $28, $29, $30
     WHERE NOT EXISTS (SELECT FROM prior)
     RETURNING venues.*
 ),
@@ -35,5 +36,8 @@ SELECT
     late_refund_percent AS "late_refund_percent!", waitlist_hold_minutes AS "waitlist_hold_minutes!",
     phone_region AS "phone_region!", tags AS "tags!", place AS "place!", undo_minutes AS "undo_minutes!",
     reminder_minutes AS "reminder_minutes!",
+    deposit_per_person_cents AS "deposit_per_person_cents!", deposit_fixed_cents AS "deposit_fixed_cents!",
+    deposit_min_party_size AS "deposit_min_party_size!", minimum_spend_cents AS "minimum_spend_cents!",
+    no_show_fee_per_person_cents AS "no_show_fee_per_person_cents!",
     version AS "version!", created_at AS "created_at!", updated_at AS "updated_at!"
 FROM reply

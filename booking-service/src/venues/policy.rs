@@ -19,6 +19,11 @@ pub struct VenuePolicy {
     pub hold_minutes: i32,
     pub waitlist_hold_minutes: i32,
     pub deposit_percent: i32,
+    pub deposit_per_person_cents: i64,
+    pub deposit_fixed_cents: i64,
+    pub deposit_min_party_size: i32,
+    pub minimum_spend_cents: i64,
+    pub no_show_fee_per_person_cents: i64,
     pub full_refund_hours: i32,
     pub late_refund_percent: i32,
     pub undo_minutes: i32,
@@ -28,7 +33,17 @@ impl VenuePolicy {
     /// The policy for parties at the door.
     #[must_use]
     pub fn for_walk_ins(self) -> Self {
-        Self { notice_minutes: -WALK_IN_LATE_MINUTES, deposit_percent: 0, ..self }
+        let terms = self.terms().for_walk_ins();
+        Self {
+            notice_minutes: -WALK_IN_LATE_MINUTES,
+            deposit_percent: terms.deposit_percent,
+            deposit_per_person_cents: terms.deposit_per_person_cents,
+            deposit_fixed_cents: terms.deposit_fixed_cents,
+            deposit_min_party_size: terms.deposit_min_party_size,
+            minimum_spend_cents: terms.minimum_spend_cents,
+            no_show_fee_per_person_cents: terms.no_show_fee_per_person_cents,
+            ..self
+        }
     }
 
     /// The local date at the venue at a moment. The SQL function `venue_date` has the same rule.
@@ -45,8 +60,16 @@ impl VenuePolicy {
 
     /// The terms of a booking that is made now. The SQL function `venue_terms` has the same rule.
     pub fn terms(&self) -> Terms {
-        let Self { full_refund_hours, late_refund_percent, deposit_percent, .. } = *self;
-        Terms { full_refund_hours, late_refund_percent, deposit_percent }
+        Terms {
+            full_refund_hours: self.full_refund_hours,
+            late_refund_percent: self.late_refund_percent,
+            deposit_percent: self.deposit_percent,
+            deposit_per_person_cents: self.deposit_per_person_cents,
+            deposit_fixed_cents: self.deposit_fixed_cents,
+            deposit_min_party_size: self.deposit_min_party_size,
+            minimum_spend_cents: self.minimum_spend_cents,
+            no_show_fee_per_person_cents: self.no_show_fee_per_person_cents,
+        }
     }
 
     pub fn slot_rules(&self) -> SlotRules {

@@ -29,6 +29,9 @@ SELECT
     waitlist_hold_minutes AS "waitlist_hold_minutes!", undo_minutes AS "undo_minutes!",
     phone_region AS "phone_region!", tags AS "tags!",
     place AS "place!", reminder_minutes AS "reminder_minutes!",
+    deposit_per_person_cents AS "deposit_per_person_cents!", deposit_fixed_cents AS "deposit_fixed_cents!",
+    deposit_min_party_size AS "deposit_min_party_size!", minimum_spend_cents AS "minimum_spend_cents!",
+    no_show_fee_per_person_cents AS "no_show_fee_per_person_cents!",
     version AS "version!", created_at AS "created_at!", updated_at AS "updated_at!"
 FROM found
 WHERE (created_at, venue_id) > ($1, $2)

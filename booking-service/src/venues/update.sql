@@ -26,7 +26,12 @@ WITH target AS MATERIALIZED (
         COALESCE($21::text[], v.tags) AS tags,
         COALESCE($22::text, v.place) AS place,
         COALESCE($23::integer, v.undo_minutes) AS undo_minutes,
-        COALESCE($24::integer[], v.reminder_minutes) AS reminder_minutes
+        COALESCE($24::integer[], v.reminder_minutes) AS reminder_minutes,
+        COALESCE($25::bigint, v.deposit_per_person_cents) AS deposit_per_person_cents,
+        COALESCE($26::bigint, v.deposit_fixed_cents) AS deposit_fixed_cents,
+        COALESCE($27::integer, v.deposit_min_party_size) AS deposit_min_party_size,
+        COALESCE($28::bigint, v.minimum_spend_cents) AS minimum_spend_cents,
+        COALESCE($29::bigint, v.no_show_fee_per_person_cents) AS no_show_fee_per_person_cents
     FROM venues v
     WHERE v.venue_id = $1
 ),
@@ -34,10 +39,14 @@ verdict AS MATERIALIZED (
     SELECT
         CASE WHEN (v.name, v.time_zone, v.currency, v.min_party_size, v.max_party_size, v.notice_minutes, v.horizon_days,
                    v.hold_minutes, v.deposit_percent, v.full_refund_hours, v.late_refund_percent, v.waitlist_hold_minutes,
-                   v.phone_region, v.tags, v.place, v.undo_minutes, v.reminder_minutes)
+                   v.phone_region, v.tags, v.place, v.undo_minutes, v.reminder_minutes,
+                   v.deposit_per_person_cents, v.deposit_fixed_cents, v.deposit_min_party_size,
+                   v.minimum_spend_cents, v.no_show_fee_per_person_cents)
                   = (t.name, t.time_zone, t.currency, t.min_party_size, t.max_party_size, t.notice_minutes, t.horizon_days,
                      t.hold_minutes, t.deposit_percent, t.full_refund_hours, t.late_refund_percent, t.waitlist_hold_minutes,
-                     t.phone_region, t.tags, t.place, t.undo_minutes, t.reminder_minutes)
+                     t.phone_region, t.tags, t.place, t.undo_minutes, t.reminder_minutes,
+                     t.deposit_per_person_cents, t.deposit_fixed_cents, t.deposit_min_party_size,
+                     t.minimum_spend_cents, t.no_show_fee_per_person_cents)
              THEN 'unchanged'
              WHEN $2::bigint <> v.version THEN 'stale'
              WHEN v.laid_out_until IS NOT NULL AND (v.time_zone, v.currency) <> (t.time_zone, t.currency) THEN 'has_slots'
@@ -73,6 +82,11 @@ updated AS (                       -- the gate: the update sees the latest commi
         place = t.place,
         undo_minutes = t.undo_minutes,
         reminder_minutes = t.reminder_minutes,
+        deposit_per_person_cents = t.deposit_per_person_cents,
+        deposit_fixed_cents = t.deposit_fixed_cents,
+        deposit_min_party_size = t.deposit_min_party_size,
+        minimum_spend_cents = t.minimum_spend_cents,
+        no_show_fee_per_person_cents = t.no_show_fee_per_person_cents,
         version = v.version + 1,
         updated_at = GREATEST(v.updated_at, $15::timestamptz)
     FROM target t, verdict
@@ -108,7 +122,11 @@ SELECT
     venue.full_refund_hours AS "full_refund_hours!", venue.late_refund_percent AS "late_refund_percent!",
     venue.waitlist_hold_minutes AS "waitlist_hold_minutes!", venue.phone_region AS "phone_region!", venue.tags AS "tags!",
     venue.place AS "place!", venue.undo_minutes AS "undo_minutes!",
-    venue.reminder_minutes AS "reminder_minutes!", venue.version AS "version!",
+    venue.reminder_minutes AS "reminder_minutes!",
+    venue.deposit_per_person_cents AS "deposit_per_person_cents!", venue.deposit_fixed_cents AS "deposit_fixed_cents!",
+    venue.deposit_min_party_size AS "deposit_min_party_size!", venue.minimum_spend_cents AS "minimum_spend_cents!",
+    venue.no_show_fee_per_person_cents AS "no_show_fee_per_person_cents!",
+    venue.version AS "version!",
     venue.created_at AS "created_at!", venue.updated_at AS "updated_at!",
     venue.laid_out_until AS "laid_out_until?", w.periods AS "periods?", w.exceptions AS "exceptions?",
     w.special_days AS "special_days?",

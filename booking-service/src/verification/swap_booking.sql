@@ -18,7 +18,7 @@ SET confirmation_code = r.confirmation_code, status = r.status, venue_id = r.ven
     area = r.area, occupied_until = r.occupied_until, tables = r.tables, terms = r.terms,
     retained_cents = r.retained_cents, refund_base_cents = r.refund_base_cents,
     refund_percent_max = r.refund_percent_max, guest_confirmed_at = r.guest_confirmed_at,
-    extras_cents = r.extras_cents, seated_at = r.seated_at,
+    extras_cents = r.extras_cents, seated_at = r.seated_at, no_show_fee_cents = r.no_show_fee_cents,
     created_at = r.created_at, updated_at = r.updated_at
 FROM target t
 JOIN bookings_rebuilt r ON r.booking_id = t.booking_id

@@ -13,7 +13,7 @@ use teppan_shared::{
 
 use super::{
     calls::{Answer, Refused, Reply},
-    rules::{self, Keeps, Wish, deposit, hold_until},
+    rules::{self, Keeps, Wish, deposit, hold_until, total},
     state::{Booking, Model, Used, date, moment, time},
 };
 
@@ -98,10 +98,10 @@ impl Model {
         booking.currency.clone_from(&venue.proto.currency);
         booking.party_size = wish.party_size;
         booking.price_per_person_cents = slot.price_cents;
-        booking.total_cents = slot.price_cents * i64::from(wish.party_size);
         // A booking that is moved keeps its terms.
         let terms = booking.terms.get_or_insert_with(|| rules::terms(&venue.proto));
-        booking.deposit_cents = deposit(booking.total_cents, terms.deposit_percent);
+        booking.total_cents = total(terms, slot.price_cents, wish.party_size);
+        booking.deposit_cents = deposit(terms, booking.total_cents, wish.party_size);
         slot.starts_at
     }
 
@@ -220,9 +220,9 @@ impl Model {
                 return Err(Refused::precondition("PARTY_TOO_SMALL"));
             }
             moved.party_size = party_size;
-            moved.total_cents = proto.price_per_person_cents * i64::from(party_size);
-            let share = proto.terms.as_ref().map_or(0, |terms| terms.deposit_percent);
-            moved.deposit_cents = deposit(moved.total_cents, share);
+            let terms = proto.terms.unwrap_or_default();
+            moved.total_cents = total(&terms, proto.price_per_person_cents, party_size);
+            moved.deposit_cents = deposit(&terms, moved.total_cents, party_size);
             proto.starts_at.as_ref().map(moment).unwrap_or_default()
         } else {
             if let Some(refused) = self.refused(wish) {
@@ -264,8 +264,9 @@ impl Model {
         Ok(if confirms { self.confirm_booking(n) } else { reply })
     }
 
-    /// COMPLETED or NO_SHOW, after the start.
-    pub(super) fn conclude(&mut self, id: &str, etag: &str, end: BookingStatus) -> Answer {
+    /// COMPLETED or NO_SHOW, after the start. Guests who did not come owe a fee, unless it is waived; what was paid
+    /// counts towards it, also what was owed to them.
+    pub(super) fn conclude(&mut self, id: &str, etag: &str, end: BookingStatus, waives_fee: bool) -> Answer {
         let (n, proto) = match self.target(id, etag, |booking| booking.status() == end)? {
             Target::Reached(proto) => return Ok(Reply::Booking(proto)),
             Target::Open(n, proto) => (n, proto),
@@ -280,7 +281,13 @@ impl Model {
         if !begun(&proto, self.now) {
             return Err(rules::not_in(&proto, "BOOKING_NOT_STARTED"));
         }
-        Ok(self.change(n, event, |booking| booking.set_status(end)))
+        let fee = proto.terms.filter(|_| !waives_fee).map_or(0, |terms| terms.no_show_fee_per_person_cents);
+        Arc::make_mut(&mut self.bookings[n]).proto.no_show_fee_cents = fee * i64::from(proto.party_size);
+        let owed_cents = self.bookings[n].owed_cents();
+        Ok(self.change(n, event, |booking| {
+            booking.set_status(end);
+            booking.refund_due_cents = owed_cents;
+        }))
     }
 
     pub(super) fn change(&mut self, n: usize, event: &'static str, change: impl FnOnce(&mut wire::Booking)) -> Reply {

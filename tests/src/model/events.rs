@@ -130,13 +130,17 @@ fn apply(booking: &mut WireBooking, event: &BookingEvent) {
             booking.hold_expires_at = None;
         }
         Some(Data::BookingCompleted(completed)) => booking.status = completed.status,
-        Some(Data::BookingNoShow(missed)) => booking.status = missed.status,
+        Some(Data::BookingNoShow(missed)) => {
+            booking.status = missed.status;
+            booking.no_show_fee_cents = missed.no_show_fee_cents.unwrap_or_default();
+            booking.refund_due_cents = missed.refund_due_cents.unwrap_or_default();
+        }
         Some(Data::BookingReinstated(reinstated)) => {
             booking.status = reinstated.status;
             if reinstated.status() == events::BookingStatus::Confirmed {
                 booking.confirmed_at = booking.confirmed_at.or(reinstated.occurred_at);
             }
-            (booking.cancelled_at, booking.cancelled_by) = (None, 0);
+            (booking.cancelled_at, booking.cancelled_by, booking.no_show_fee_cents) = (None, 0, 0);
             booking.refund_due_cents = reinstated.refund_due_cents;
             booking.hold_expires_at = reinstated.hold_expires_at;
         }

@@ -59,6 +59,7 @@ impl Model {
             }
             booking.cancelled_at = None;
             booking.set_cancelled_by(CancellationInitiator::Unspecified);
+            booking.no_show_fee_cents = 0;
             booking.refund_due_cents = (rules::paid(booking) - booking.total_cents - booking.retained_cents).max(0);
         });
         self.leave_queue(n);

@@ -6,6 +6,7 @@ use chrono::Days;
 
 use super::{
     operations::{Etag, Expected, Pick, SlotChoice},
+    rules,
     schedules::STARTS,
     state::{Booking, Model, Venue, date, time},
 };
@@ -62,7 +63,7 @@ pub(super) fn expected_total(
 ) -> Option<i64> {
     let venue = model.venue(venue_id).map(|n| &model.venues[n])?;
     let price = venue.slots.get(&(date(day), time(start))).map_or(0, |slot| slot.price_cents);
-    let total = price * i64::from(party_size);
+    let total = rules::total(&rules::terms(&venue.proto), price, party_size);
     match expected {
         Expected::Any => None,
         Expected::Current => Some(total),

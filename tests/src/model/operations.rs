@@ -148,7 +148,7 @@ pub struct Pay {
 /// An amount, relative to what is missing or owed.
 #[derive(Debug, Clone, Copy)]
 pub enum Amount {
-    /// The missing part of the deposit, or, for a refund, the refund due.
+    /// The missing part of the deposit, or of the fee of a no-show, or, for a refund, the refund due.
     Due,
     /// The missing part of the total, or, for a refund, the paid amount.
     All,
@@ -203,7 +203,9 @@ pub enum Wish {
         by_venue: bool,
     },
     Complete,
-    NoShow,
+    NoShow {
+        waive_fee: bool,
+    },
     Reinstate,
     /// Sets one of some notes by the venue.
     Note(u8),
@@ -214,6 +216,9 @@ pub enum Policy {
     Notice(i32),
     Hold(i32),
     Deposit(i32),
+    SetDeposits { per_person: i64, fixed: i64, min_party_size: i32 },
+    MinimumSpend(i64),
+    NoShowFee(i64),
     Refunds { full_hours: i32, late_percent: i32 },
     Parties { min: i32, max: i32 },
 }

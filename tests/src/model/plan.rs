@@ -102,7 +102,7 @@ impl Planner {
         let booking = pick(model, pay.booking);
         let proto = booking.map(|booking| booking.proto.clone()).unwrap_or_default();
         let amount_cents = match (pay.amount, pay.back) {
-            (Amount::Due, false) => proto.deposit_cents - proto.paid_cents,
+            (Amount::Due, false) => proto.deposit_cents.max(proto.no_show_fee_cents) - proto.paid_cents,
             (Amount::All, false) => proto.total_cents - proto.paid_cents,
             (Amount::Due, true) => proto.refund_due_cents,
             (Amount::All, true) => proto.paid_cents,
@@ -150,9 +150,8 @@ impl Planner {
             special_requests: format!("A table for {}.", create.party_size),
             expected_total_cents: None,
             source: "model".to_owned(),
-            validate_only: false,
-            area: String::new(),
             allow_duplicate: create.allow_duplicate,
+            ..Default::default()
         };
         request.expected_total_cents = expected_total(
             model,
@@ -223,7 +222,9 @@ fn plan_change(model: &Model, change: &Change) -> Call {
             Call::RescheduleBooking(request)
         }
         Wish::Complete => Call::CompleteBooking(CompleteBookingRequest { booking_id, etag, validate_only: false }),
-        Wish::NoShow => Call::MarkNoShow(MarkNoShowRequest { booking_id, etag, validate_only: false }),
+        &Wish::NoShow { waive_fee } => {
+            Call::MarkNoShow(MarkNoShowRequest { booking_id, etag, validate_only: false, waive_fee })
+        }
         Wish::Reinstate => Call::ReinstateBooking(ReinstateBookingRequest { booking_id, etag, validate_only: false }),
         Wish::Note(n) => Call::UpdateBooking(Box::new(UpdateBookingRequest {
             booking: Some(Booking { booking_id, venue_notes: format!("note {n}"), ..Default::default() }),
@@ -254,6 +255,19 @@ fn update_venue(model: &Model, n: u8, policy: Policy, wanted: Etag) -> UpdateVen
         Policy::Deposit(percent) => {
             changed.deposit_percent = percent;
             &["deposit_percent"]
+        }
+        Policy::SetDeposits { per_person, fixed, min_party_size } => {
+            (changed.deposit_per_person_cents, changed.deposit_fixed_cents) = (per_person, fixed);
+            changed.deposit_min_party_size = min_party_size;
+            &["deposit_per_person_cents", "deposit_fixed_cents", "deposit_min_party_size"]
+        }
+        Policy::MinimumSpend(cents) => {
+            changed.minimum_spend_cents = cents;
+            &["minimum_spend_cents"]
+        }
+        Policy::NoShowFee(cents) => {
+            changed.no_show_fee_per_person_cents = cents;
+            &["no_show_fee_per_person_cents"]
         }
         Policy::Refunds { full_hours, late_percent } => {
             (changed.full_refund_hours, changed.late_refund_percent) = (full_hours, late_percent);

@@ -13,7 +13,7 @@ use teppan_shared::{
 
 use super::{
     calls::{Answer, Refused, Reply},
-    rules::{Wish, deposit},
+    rules::{self, Wish, deposit},
     state::{Booking, Model, date, time},
 };
 
@@ -89,13 +89,15 @@ impl Model {
         let party_size = query.party_size.max(1);
         let wish = Wish { venue_id: &query.venue_id, slot, party_size, but: None };
         let availability = self.availability(wish);
-        let total_cents = availability.price_per_person_cents * i64::from(party_size);
         let venue = self.venue(&query.venue_id).map(|n| &self.venues[n].proto);
+        let has_slot = availability.starts_at.is_some();
+        let terms = venue.filter(|_| has_slot).map(rules::terms).unwrap_or_default();
+        let total_cents = rules::total(&terms, availability.price_per_person_cents, party_size);
         SlotCheck {
             query: Some(query.clone()),
             availability: Some(availability),
             total_cents,
-            deposit_cents: venue.map_or(0, |venue| deposit(total_cents, venue.deposit_percent)),
+            deposit_cents: deposit(&terms, total_cents, party_size),
             currency: venue.map_or_else(String::new, |venue| venue.currency.clone()),
         }
     }

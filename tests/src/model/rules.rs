@@ -17,15 +17,28 @@ pub fn percent(cents: i64, percent: i32) -> i64 {
     (cents * i64::from(percent) + 50).div_euclid(100)
 }
 
-/// The deposit for a total in euros: the percentage, with half a cent rounded up, but at least Stripe's minimum and at
-/// most the total. Zero when the total is below Stripe's minimum.
-pub fn deposit(total_cents: i64, share: i32) -> i64 {
+/// The price of a party: at least the minimum spend, and the deposit without its percentage.
+pub fn total(terms: &BookingTerms, price_cents: i64, party_size: i32) -> i64 {
+    let deposit = if party_size >= terms.deposit_min_party_size { set_deposit(terms, party_size) } else { 0 };
+    [price_cents * i64::from(party_size), terms.minimum_spend_cents, deposit].into_iter().fold(0, i64::max)
+}
+
+/// The deposit for a total in euros: the percentage, with half a cent rounded up, and what the venue asks for each guest
+/// and for the booking, but at least Stripe's minimum and at most the total. Zero when the total is below Stripe's
+/// minimum, and for small parties.
+pub fn deposit(terms: &BookingTerms, total_cents: i64, party_size: i32) -> i64 {
     const LEAST: i64 = 50;
-    match percent(total_cents, share) {
-        0 => 0,
-        _ if total_cents < LEAST => 0,
-        cents => cents.max(LEAST),
+    if party_size < terms.deposit_min_party_size || total_cents < LEAST {
+        return 0;
     }
+    match percent(total_cents, terms.deposit_percent) + set_deposit(terms, party_size) {
+        0 => 0,
+        cents => cents.max(LEAST).min(total_cents),
+    }
+}
+
+fn set_deposit(terms: &BookingTerms, party_size: i32) -> i64 {
+    terms.deposit_per_person_cents * i64::from(party_size) + terms.deposit_fixed_cents
 }
 
 /// What was paid without tips and extras, which are never owed and pay for nothing else.
@@ -41,6 +54,11 @@ pub fn deposit_due(booking: &wire::Booking) -> i64 {
     }
 }
 
+/// The unpaid part of the fee of a no-show.
+pub fn fee_due(booking: &wire::Booking) -> i64 {
+    (booking.no_show_fee_cents - paid(booking)).max(0)
+}
+
 /// The end of the hold of a new booking, at the latest its start.
 pub fn hold_until(minutes: i32, now: DateTime<Utc>, starts_at: DateTime<Utc>) -> DateTime<Utc> {
     (now + TimeDelta::minutes(minutes.into())).min(starts_at)
@@ -52,6 +70,11 @@ pub fn terms(venue: &wire::Venue) -> BookingTerms {
         full_refund_hours: venue.full_refund_hours,
         late_refund_percent: venue.late_refund_percent,
         deposit_percent: venue.deposit_percent,
+        deposit_per_person_cents: venue.deposit_per_person_cents,
+        deposit_fixed_cents: venue.deposit_fixed_cents,
+        deposit_min_party_size: venue.deposit_min_party_size,
+        minimum_spend_cents: venue.minimum_spend_cents,
+        no_show_fee_per_person_cents: venue.no_show_fee_per_person_cents,
     }
 }
 

@@ -66,6 +66,13 @@ impl Model {
                 "notice_minutes" => proto.notice_minutes = wanted.notice_minutes,
                 "hold_minutes" => proto.hold_minutes = wanted.hold_minutes,
                 "deposit_percent" => proto.deposit_percent = wanted.deposit_percent,
+                "deposit_per_person_cents" => proto.deposit_per_person_cents = wanted.deposit_per_person_cents,
+                "deposit_fixed_cents" => proto.deposit_fixed_cents = wanted.deposit_fixed_cents,
+                "deposit_min_party_size" => proto.deposit_min_party_size = wanted.deposit_min_party_size,
+                "minimum_spend_cents" => proto.minimum_spend_cents = wanted.minimum_spend_cents,
+                "no_show_fee_per_person_cents" => {
+                    proto.no_show_fee_per_person_cents = wanted.no_show_fee_per_person_cents;
+                }
                 "full_refund_hours" => proto.full_refund_hours = wanted.full_refund_hours,
                 "late_refund_percent" => proto.late_refund_percent = wanted.late_refund_percent,
                 "min_party_size" => proto.min_party_size = wanted.min_party_size,

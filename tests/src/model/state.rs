@@ -118,7 +118,7 @@ impl Booking {
         let kept = match self.proto.status() {
             BookingStatus::Cancelled => self.kept_cents,
             BookingStatus::Expired => 0,
-            _ => self.proto.total_cents + self.proto.retained_cents,
+            _ => (self.proto.total_cents + self.proto.retained_cents).max(self.proto.no_show_fee_cents),
         };
         (rules::paid(&self.proto) - kept).max(0)
     }
@@ -158,8 +158,11 @@ impl Model {
     pub fn take(&mut self, call: &Call, seen: &Answer) -> Answer {
         let mut answer = self.make(call, seen);
         if let Ok(reply) = &mut answer {
-            // The refund due follows from the other fields.
-            reply.bookings().for_each(|booking| booking.deposit_due_cents = rules::deposit_due(booking));
+            // What is due follows from the other fields.
+            reply.bookings().for_each(|booking| {
+                booking.deposit_due_cents = rules::deposit_due(booking);
+                booking.no_show_fee_due_cents = rules::fee_due(booking);
+            });
         }
         answer
     }
@@ -171,9 +174,11 @@ impl Model {
             Call::CancelBooking(request) => self.cancel(request),
             Call::RescheduleBooking(request) => self.reschedule(request),
             Call::CompleteBooking(request) => {
-                self.conclude(&request.booking_id, &request.etag, BookingStatus::Completed)
+                self.conclude(&request.booking_id, &request.etag, BookingStatus::Completed, true)
             }
-            Call::MarkNoShow(request) => self.conclude(&request.booking_id, &request.etag, BookingStatus::NoShow),
+            Call::MarkNoShow(request) => {
+                self.conclude(&request.booking_id, &request.etag, BookingStatus::NoShow, request.waive_fee)
+            }
             Call::ReinstateBooking(request) => self.reinstate(&request.booking_id, &request.etag),
             Call::UpdateBooking(request) => self.note(request),
             Call::GetBooking(request) => self.get_booking(request),

@@ -182,7 +182,7 @@ fn change() -> impl Strategy<Value = Change> {
         3 => any::<bool>().prop_map(|by_venue| Wish::Cancel { by_venue }),
         8 => reschedule,
         1 => Just(Wish::Complete),
-        1 => Just(Wish::NoShow),
+        2 => prop::bool::weighted(0.2).prop_map(|waive_fee| Wish::NoShow { waive_fee }),
         3 => Just(Wish::Reinstate),
         1 => (0_u8..3).prop_map(Wish::Note),
     ];
@@ -238,6 +238,11 @@ fn update_venue() -> impl Strategy<Value = Operation> {
         (0_i32..300).prop_map(Policy::Notice),
         (1_i32..300).prop_map(Policy::Hold),
         prop_oneof![Just(0), Just(25), Just(33), Just(100)].prop_map(Policy::Deposit),
+        (cents(), cents(), 0_i32..6).prop_map(|(per_person, fixed, min_party_size)| {
+            Policy::SetDeposits { per_person, fixed, min_party_size }
+        }),
+        prop_oneof![Just(0), cents(), 5000_i64..30_000].prop_map(Policy::MinimumSpend),
+        prop_oneof![Just(0), cents()].prop_map(Policy::NoShowFee),
         (0_i32..48, 0_i32..=100).prop_map(|(full_hours, late_percent)| Policy::Refunds { full_hours, late_percent }),
         (1_i32..3, 3_i32..9).prop_map(|(min, max)| Policy::Parties { min, max }),
     ];

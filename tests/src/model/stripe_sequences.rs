@@ -36,7 +36,7 @@ impl StripeSequences {
             let Some(booking) = pick(model, sequence.booking) else { return Vec::new() };
             let proto = &booking.proto;
             let cents = match sequence.amount {
-                Amount::Due => proto.deposit_cents - proto.paid_cents,
+                Amount::Due => proto.deposit_cents.max(proto.no_show_fee_cents) - proto.paid_cents,
                 Amount::All => proto.total_cents - proto.paid_cents,
                 Amount::Cents(cents) => cents,
             };

@@ -1,5 +1,6 @@
 //! Changes of existing bookings.
 
+pub mod deposits;
 mod expiry;
 mod failures;
 mod notifications;
@@ -9,7 +10,7 @@ mod reinstating;
 mod rescheduling;
 mod states;
 mod storm;
-mod terms;
+pub mod terms;
 mod updating;
 
 use sqlx::AssertSqlSafe;
@@ -191,7 +192,7 @@ pub async fn act(clients: &BookingClients, change: Change, booking_id: &str, eta
         }
         Change::NoShow => {
             bookings
-                .mark_no_show(MarkNoShowRequest { booking_id, etag, validate_only: false })
+                .mark_no_show(MarkNoShowRequest { booking_id, etag, ..Default::default() })
                 .await?
                 .into_inner()
                 .booking

@@ -10,7 +10,7 @@ use super::{Change, VenueFixture};
 use crate::{payments, verify};
 
 /// Sets these fields of the venue.
-async fn set_policy(fixture: &VenueFixture, policy: Venue, paths: &[&str]) {
+pub async fn set_policy(fixture: &VenueFixture, policy: Venue, paths: &[&str]) {
     let paths = paths.iter().map(|path| (*path).to_owned()).collect();
     let venue = Venue { venue_id: fixture.venue_id.clone(), ..policy };
     let request =

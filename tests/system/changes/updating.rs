@@ -34,13 +34,14 @@ fn wish(made: &Made) -> Made {
         venue_notes: "Regular guest".to_owned(),
         party_notes: "2 children, 1 high chair".to_owned(),
         tags: vec!["birthday".to_owned(), "VIP".to_owned()],
+        stripe_intent_id: "seti_1Mm8s8LkdIwHu7ix0OXBfTRG".to_owned(),
         // Not in the mask.
         party_size: 9,
         ..Made::default()
     }
 }
 
-const PATHS: [&str; 5] = ["contact", "special_requests", "venue_notes", "party_notes", "tags"];
+const PATHS: [&str; 6] = ["contact", "special_requests", "venue_notes", "party_notes", "tags", "stripe_intent_id"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_venue_must_know_changes_without_the_customer_or_anything_else_of_the_booking() {
@@ -68,6 +69,7 @@ async fn what_the_venue_must_know_changes_without_the_customer_or_anything_else_
             venue_notes: wish(&made).venue_notes,
             party_notes: wish(&made).party_notes,
             tags: wish(&made).tags,
+            stripe_intent_id: wish(&made).stripe_intent_id,
             ..made.clone()
         }
     };
@@ -77,7 +79,7 @@ async fn what_the_venue_must_know_changes_without_the_customer_or_anything_else_
     assert_eq!(read, Some(updated.clone()));
     let fields = "SELECT data->>'changed_fields' FROM booking_events WHERE type = 'teppan.booking.updated.v1'";
     let fields: Vec<String> = serde_json::from_str(&fixture.service.scalar::<String>(fields).await).expect("a list");
-    assert_eq!((fields.len(), &*fields[0], &*fields[6]), (7, "BOOKING_FIELD_CONTACT_NAME", "BOOKING_FIELD_TAGS"));
+    assert_eq!((fields.len(), &*fields[0], &*fields[6]), (8, "BOOKING_FIELD_CONTACT_NAME", "BOOKING_FIELD_TAGS"));
     assert_eq!(fixture.service.scalar::<String>(customers).await, customer);
 
     // Again, with an old etag: it already is as requested.
@@ -109,6 +111,7 @@ async fn every_wrong_field_of_an_update_is_reported_at_once() {
         venue_notes: "x".repeat(1001),
         party_notes: "x".repeat(201),
         tags: vec!["a".to_owned(), "a".to_owned(), String::new()],
+        stripe_intent_id: "pi_1_secret_2".to_owned(),
         ..Made::default()
     };
     let paths = [&PATHS[..], &["party_size", "contact.country"]].concat();
@@ -127,8 +130,9 @@ async fn every_wrong_field_of_an_update_is_reported_at_once() {
             "booking.party_notes",
             "booking.tags[1]",
             "booking.tags[2]",
-            "update_mask.paths[5]",
+            "booking.stripe_intent_id",
             "update_mask.paths[6]",
+            "update_mask.paths[7]",
         ]
     );
     let nothing = Made { booking_id: made.booking_id.clone(), ..Made::default() };
@@ -155,6 +159,7 @@ async fn concurrent_updates_of_different_fields_are_all_kept_beside_other_change
     assert_eq!(read.contact.map(|contact| contact.name), wish(&made).contact.map(|contact| contact.name));
     assert_eq!((read.special_requests, read.venue_notes), (wish(&made).special_requests, wish(&made).venue_notes));
     assert_eq!((read.party_notes, read.tags), (wish(&made).party_notes, wish(&made).tags));
+    assert_eq!(read.stripe_intent_id, wish(&made).stripe_intent_id);
     fixture.assert_consistent().await;
     verify::assert_derivable(&fixture.service.url).await;
 }
@@ -168,7 +173,7 @@ async fn notes_and_tags_are_exported_and_erased_with_the_customer_and_cannot_be_
     let mut customers = fixture.service.clients.customers.clone();
     let export = ExportCustomerRequest { customer_id: made.customer_id.clone(), ..Default::default() };
     let exported = format!("{:?}", customers.export_customer(export).await.expect("exported").into_inner());
-    for value in ["Regular guest", "high chair", "birthday", "By the window", "bea@example.org"] {
+    for value in ["Regular guest", "high chair", "birthday", "By the window", "bea@example.org", "seti_1Mm8"] {
         assert!(exported.contains(value), "{value}");
     }
     let erase = EraseCustomerRequest { customer_id: made.customer_id.clone() };
@@ -177,8 +182,8 @@ async fn notes_and_tags_are_exported_and_erased_with_the_customer_and_cannot_be_
     let read = fixture.service.clients.clone().bookings.get_booking(get).await.expect("read").into_inner();
     let read = read.booking.expect("the booking");
     assert_eq!(
-        (read.contact, read.venue_notes, read.party_notes, read.tags.len()),
-        (None, String::new(), String::new(), 0)
+        (read.contact, read.venue_notes, read.party_notes, read.tags.len(), read.stripe_intent_id),
+        (None, String::new(), String::new(), 0, String::new())
     );
     let refused = update(&fixture, request(wish(&made), &["venue_notes"])).await.expect_err("erased");
     assert_eq!(refusal(&refused, "status"), ("BOOKING_ERASED".to_owned(), "BOOKING_STATUS_CANCELLED".to_owned()));

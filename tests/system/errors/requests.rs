@@ -29,6 +29,7 @@ async fn every_violation_of_a_booking_request_is_reported_at_once() {
             phone: "12".to_owned(),
         }),
         area: "Nowhere".to_owned(),
+        stripe_intent_id: "card".to_owned(),
         ..Default::default()
     };
     let status = create(&mut booking.clients, request).await;
@@ -50,7 +51,8 @@ async fn every_violation_of_a_booking_request_is_reported_at_once() {
             "special_requests",
             "expected_total_cents",
             "source",
-            "area"
+            "area",
+            "stripe_intent_id"
         ]
     );
     assert!(!format!("{status:?}").contains("not-an-address"), "no error carries personal data");

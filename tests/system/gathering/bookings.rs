@@ -1,7 +1,9 @@
 use futures::future::join_all;
 use sqlx::Connection as _;
 use teppan_shared::{
-    contract::booking::v1::{BookingStatus, Contact, CreateBookingRequest, CreateBookingResponse, GetBookingRequest},
+    contract::booking::v1::{
+        BookingStatus, Contact, CreateBookingRequest, CreateBookingResponse, GetBookingRequest, QuoteBookingRequest,
+    },
     gather::GatherLimits,
 };
 use teppan_tests::{
@@ -79,6 +81,24 @@ async fn the_answer_of_a_gathered_call_is_the_booking_as_it_is_stored() {
     assert!(proxy.ran(FOR_MANY) >= 1);
     assert_eq!(statuses[..2], [BookingStatus::Confirmed, BookingStatus::Pending]);
     crate::verify::assert_derivable(&booking.url).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gathered_calls_cost_what_each_alone_was_quoted() {
+    let (proxy, booking, venue_id) = far_away(1000, few_statements()).await;
+    let policy = "UPDATE venues SET deposit_percent = 10, deposit_per_person_cents = 700, deposit_fixed_cents = 3000,
+                                    deposit_min_party_size = 3, minimum_spend_cents = 9000";
+    harness::execute(&booking.url, policy).await;
+    let requests: Vec<_> = (0..30).map(|n| fixtures::booking(&venue_id, 1 + n % 6)).collect();
+    for (request, answer) in requests.iter().zip(at_once(&booking, &requests).await) {
+        let made = answer.expect("a booking").booking.expect("it is set");
+        let CreateBookingRequest { venue_id, date, start_time, party_size, .. } = request.clone();
+        let quote = QuoteBookingRequest { venue_id, date, start_time, party_size, area: String::new() };
+        let quote = booking.clients.clone().bookings.quote_booking(quote).await.expect("quoted").into_inner();
+        assert_eq!((made.total_cents, made.deposit_cents), (quote.total_cents, quote.deposit_cents), "{party_size}");
+        assert_eq!((made.terms, made.status() == BookingStatus::Pending), (quote.terms, party_size >= 3));
+    }
+    assert!(proxy.ran(FOR_MANY) >= 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

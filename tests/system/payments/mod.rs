@@ -6,6 +6,7 @@ mod disputes;
 mod effects;
 mod extras;
 mod listing;
+mod no_show_fees;
 mod orders;
 mod payment_events;
 mod plans;
@@ -58,7 +59,7 @@ pub const BOOKINGS_WITH_WRONG_SUMS: &str = "
     WHERE paid_cents <> charged - disputed - refunded OR refunded_cents <> refunded OR disputed_cents <> disputed
        OR refunded_by_stripe <> refund_entries
        OR refund_due_cents <> GREATEST(paid_cents - CASE status WHEN 'CANCELLED' THEN kept_cents WHEN 'EXPIRED' THEN 0
-                                                                ELSE total_cents END, 0)";
+                                                                ELSE GREATEST(total_cents, no_show_fee_cents) END, 0)";
 
 /// A venue whose bookings wait for a deposit, and a service that receives Stripe events.
 pub struct StripeFixture {

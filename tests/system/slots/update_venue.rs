@@ -77,9 +77,24 @@ async fn all_violations_of_an_update_of_a_venue_are_reported_at_once() {
         min_party_size: 9,
         max_party_size: 8,
         horizon_days: 731,
+        deposit_min_party_size: 51,
+        minimum_spend_cents: -1,
+        no_show_fee_per_person_cents: 100_000_001,
         ..Default::default()
     };
-    let paths = ["name", "time_zone", "currency", "min_party_size", "max_party_size", "horizon_days", "etag", "*"];
+    let paths = [
+        "name",
+        "time_zone",
+        "currency",
+        "min_party_size",
+        "max_party_size",
+        "horizon_days",
+        "etag",
+        "*",
+        "deposit_min_party_size",
+        "minimum_spend_cents",
+        "no_show_fee_per_person_cents",
+    ];
     let refused = set(&mut booking.clients, request(wrong, &paths)).await.expect_err("refused");
     let expected = [
         "venue.venue_id",
@@ -89,6 +104,9 @@ async fn all_violations_of_an_update_of_a_venue_are_reported_at_once() {
         "venue.horizon_days",
         "update_mask.paths[6]",
         "update_mask.paths[7]",
+        "venue.deposit_min_party_size",
+        "venue.minimum_spend_cents",
+        "venue.no_show_fee_per_person_cents",
         "venue.max_party_size",
     ];
     assert_eq!(fields(&refused), expected);
@@ -169,6 +187,11 @@ async fn concurrent_updates_of_a_venue_are_all_kept() {
         late_refund_percent: 0,
         waitlist_hold_minutes: 15,
         undo_minutes: 15,
+        deposit_per_person_cents: 1000,
+        deposit_fixed_cents: 5000,
+        deposit_min_party_size: 6,
+        minimum_spend_cents: 20_000,
+        no_show_fee_per_person_cents: 2000,
         ..venue.clone()
     };
     let paths = [
@@ -182,6 +205,11 @@ async fn concurrent_updates_of_a_venue_are_all_kept() {
         "late_refund_percent",
         "waitlist_hold_minutes",
         "undo_minutes",
+        "deposit_per_person_cents",
+        "deposit_fixed_cents",
+        "deposit_min_party_size",
+        "minimum_spend_cents",
+        "no_show_fee_per_person_cents",
     ];
     let updates = paths.iter().map(|path| {
         let mut clients = booking.clients.clone();

@@ -65,7 +65,7 @@ impl Bookings {
     }
 
     pub(super) fn seal_details(&self, new: &NewBooking, booking_id: BookingId, customer: &DraftCustomer) -> Vec<u8> {
-        BookingDetails::new(&customer.given, new.special_requests.as_ref()).seal(&self.ring, booking_id)
+        details_of(new, customer).seal(&self.ring, booking_id)
     }
 
     /// The keyed hash of the normalised request without its key.
@@ -89,6 +89,12 @@ impl Bookings {
         // Left out when they are not given, as before there were such fields: a call may be repeated after an upgrade.
         let area = new.area.as_ref().map(|area| optional(Some(area.as_str())));
         let allows_duplicate = new.allows_duplicate.then(|| b"allow_duplicate".to_vec());
-        self.fingerprint.hash(fields.iter().chain(&area).chain(&allows_duplicate).map(Vec::as_slice))
+        let intent = new.stripe_intent_id.as_ref().map(|id| [b"stripe_intent_id", id.as_str().as_bytes()].concat());
+        self.fingerprint.hash(fields.iter().chain(&area).chain(&allows_duplicate).chain(&intent).map(Vec::as_slice))
     }
+}
+
+/// The sealed part of a new booking.
+pub fn details_of(new: &NewBooking, customer: &DraftCustomer) -> BookingDetails {
+    BookingDetails::new(&customer.given, new.special_requests.as_ref()).with_intent(new.stripe_intent_id.as_ref())
 }

@@ -193,6 +193,7 @@ impl Made {
             guest_confirmed_at: None,
             seated_at: None,
             extras_cents: None,
+            no_show_fee_cents: None,
             version: 1,
             event_hash: self.event_hash,
             created_at: draft.now,

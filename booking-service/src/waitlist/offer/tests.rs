@@ -73,6 +73,15 @@ fn an_offer_is_a_pending_booking_for_the_waiting_customer() {
 }
 
 #[test]
+fn an_offer_costs_what_the_venue_asks_for_now() {
+    let mut opening = opening(&[2]);
+    (opening.venue.minimum_spend_cents, opening.venue.deposit_per_person_cents) = (9000, 500);
+    let booking = offered(&opening, 10).booking;
+    assert_eq!((booking.total_cents, booking.deposit_cents), (9000, 3250));
+    assert_eq!(booking.terms.map(|terms| terms.minimum_spend_cents), Some(9000));
+}
+
+#[test]
 fn an_offer_is_pending_also_when_no_deposit_is_due() {
     let mut opening = opening(&[2]);
     opening.venue.deposit_percent = 0;
