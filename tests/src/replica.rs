@@ -4,7 +4,7 @@ use std::{collections::HashMap, io, net::SocketAddr};
 
 use crate::{
     harness,
-    launch::{LaunchError, Process, Which},
+    launch::{LaunchError, Process, Shown, Which},
     signal::signal,
     tool::wait_until_serving,
 };
@@ -12,6 +12,8 @@ use crate::{
 pub struct Replica {
     which: Which,
     environment: HashMap<String, String>,
+    /// The part of its log that is shown.
+    shown: Shown,
     pub grpc: SocketAddr,
     pub http: SocketAddr,
     process: Option<Process>,
@@ -20,19 +22,23 @@ pub struct Replica {
 impl Replica {
     /// Starts a process, which keeps its ports from now on.
     pub async fn start(which: Which, environment: HashMap<String, String>) -> Self {
-        Self::try_start(which, environment).await.unwrap_or_else(|error| panic!("{error}"))
+        Self::try_start(which, environment, Shown::Errors).await.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// [`Replica::start`], for tools.
+    /// [`Replica::start`], with a choice of the shown part of its log.
     ///
     /// # Errors
     /// [`LaunchError`].
-    pub async fn try_start(which: Which, mut environment: HashMap<String, String>) -> Result<Self, LaunchError> {
-        let process = Process::start(which, &environment).await?;
+    pub async fn try_start(
+        which: Which,
+        mut environment: HashMap<String, String>,
+        shown: Shown,
+    ) -> Result<Self, LaunchError> {
+        let process = Process::start_showing(which, &environment, shown).await?;
         let (grpc, http) = (process.grpc, process.http);
         environment.insert("LISTEN_ADDR".to_owned(), grpc.to_string());
         environment.insert("HTTP_ADDR".to_owned(), http.to_string());
-        Ok(Self { which, environment, grpc, http, process: Some(process) })
+        Ok(Self { which, environment, shown, grpc, http, process: Some(process) })
     }
 
     /// Kills the process by SIGKILL.
@@ -81,7 +87,7 @@ impl Replica {
     /// Starts a killed process again. Returns when it listens.
     pub async fn start_again(&mut self) {
         harness::eventually("its port is free again", async || {
-            self.process = Process::start(self.which, &self.environment).await.ok();
+            self.process = Process::start_showing(self.which, &self.environment, self.shown).await.ok();
             self.process.is_some()
         })
         .await;

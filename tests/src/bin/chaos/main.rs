@@ -13,7 +13,10 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Parser;
 use teppan_shared::embedded::exec_without_postgres_variables;
-use teppan_tests::tool::{INTERRUPTED, Interrupt, say};
+use teppan_tests::{
+    launch::Shown,
+    tool::{INTERRUPTED, Interrupt, say},
+};
 
 use self::{
     plan::Kind,
@@ -55,6 +58,9 @@ struct Cli {
     /// Size of the file system in memory that disk-full fills. All data of the run must fit
     #[arg(long, default_value_t = 2000)]
     disk_mb: u32,
+    /// Also show what the services warn of; faults cause many warnings
+    #[arg(long)]
+    warnings: bool,
     /// File of the report as JSON
     #[arg(long, default_value = "target/chaos.json", value_name = "PATH")]
     json: PathBuf,
@@ -70,7 +76,11 @@ impl Cli {
             clients: usize::from(self.clients),
             kinds,
             calm: Duration::from_secs_f64(self.calm_seconds.clamp(0.5, 600.0)),
-            needs: Needs { cluster: self.cluster, disk_mb },
+            needs: Needs {
+                cluster: self.cluster,
+                disk_mb,
+                shown: if self.warnings { Shown::WarningsAndErrors } else { Shown::Errors },
+            },
         }
     }
 }

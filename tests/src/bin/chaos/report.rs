@@ -24,13 +24,15 @@ pub struct Happened {
     replica: usize,
     variant: bool,
     began_s: f64,
-    /// From its begin until every replica was ready again.
+    /// From its begin until its cause was removed.
     lasted_s: f64,
+    /// From then until every replica reported that it was ready.
+    ready_s: Option<f64>,
     /// Calls per second of booking-service and conversation-service before it.
     before: [f64; 2],
     /// The same while it lasted.
     during: [f64; 2],
-    /// From its end until both services answered as many calls as before.
+    /// From the removal until both services answered as many calls as before.
     recovered_s: Option<f64>,
     failed: Option<String>,
 }
@@ -40,12 +42,12 @@ impl Happened {
         Fault { kind, replica, variant, .. }: Fault,
         [began, healed]: [Duration; 2],
         [before, during]: [[f64; 2]; 2],
-        recovered: Option<Duration>,
+        [ready, recovered]: [Option<Duration>; 2],
         failed: Option<String>,
     ) -> Self {
         let (began_s, lasted_s) = (began.as_secs_f64(), (healed - began).as_secs_f64());
-        let recovered_s = recovered.map(|time| time.as_secs_f64());
-        Self { kind, replica, variant, began_s, lasted_s, before, during, recovered_s, failed }
+        let [ready_s, recovered_s] = [ready, recovered].map(|time| time.map(|time| time.as_secs_f64()));
+        Self { kind, replica, variant, began_s, lasted_s, ready_s, before, during, recovered_s, failed }
     }
 }
 
@@ -59,9 +61,9 @@ impl fmt::Display for Happened {
             "{began_s:7.1} s  {:18} {lasted_s:5.1} s, {before:5.0}/s before, {during:5.0}/s during",
             self.kind.name()
         )?;
-        match self.recovered_s {
-            Some(recovered) => write!(f, ", back after {recovered:.1} s"),
-            None => write!(f, ", not back in time"),
+        match (self.ready_s, self.recovered_s) {
+            (Some(ready), Some(back)) => write!(f, ", ready after {ready:.1} s, back after {back:.1} s"),
+            _ => write!(f, ", not back in time"),
         }
     }
 }
@@ -121,7 +123,15 @@ impl Report {
 
     /// A row for each kind of fault.
     fn faults(&self) -> Table {
-        let right = ["times", "lasted, s", "back after, s: median", "worst", "goodput before, /s", "during"];
+        let right = [
+            "times",
+            "lasted, s",
+            "ready after, s: worst",
+            "back after, s: median",
+            "worst",
+            "goodput before, /s",
+            "during",
+        ];
         let columns = [("fault", Align::Left)].into_iter().chain(right.map(|name| (name, Align::Right)));
         let mut table = Table::new(columns);
         let mut by_kind: BTreeMap<Kind, Vec<&Happened>> = BTreeMap::new();
@@ -131,12 +141,17 @@ impl Report {
         for (kind, faults) in by_kind {
             let sum = |of: &dyn Fn(&Happened) -> f64| faults.iter().map(|fault| of(fault)).sum::<f64>();
             let mean = |of: &dyn Fn(&Happened) -> f64| sum(of) / sum(&|_| 1.0);
-            let mut back: Vec<_> = faults.iter().map(|fault| fault.recovered_s.unwrap_or(f64::INFINITY)).collect();
-            back.sort_by(f64::total_cmp);
+            let sorted = |of: &dyn Fn(&Happened) -> Option<f64>| {
+                let mut all: Vec<_> = faults.iter().map(|fault| of(fault).unwrap_or(f64::INFINITY)).collect();
+                all.sort_by(f64::total_cmp);
+                all
+            };
+            let (ready, back) = (sorted(&|fault| fault.ready_s), sorted(&|fault| fault.recovered_s));
             table.row([
                 kind.name(),
                 faults.len().to_string(),
                 format!("{:.1}", mean(&|fault| fault.lasted_s)),
+                format!("{:.1}", ready[ready.len() - 1]),
                 format!("{:.1}", back[back.len() / 2]),
                 format!("{:.1}", back[back.len() - 1]),
                 format!("{:.0}", mean(&|fault| fault.before.iter().sum())),

@@ -83,7 +83,9 @@ impl Run {
             if timeout(GRACE, town.stripe.all_delivered()).await.is_err() {
                 ledger.violation("Stripe's events are accepted", "", "some were not within a minute");
             }
-            let quiet = checks::wait_until_quiet(&world, &ledger).await;
+            // What a replica whose clock is ahead has put off is due when the other clocks have caught up.
+            let put_off = if self.kinds.contains(&Kind::ClockStep) { faults::CLOCK_STEP } else { Duration::ZERO };
+            let quiet = checks::wait_until_quiet(&world, &ledger, checks::BOUND + put_off).await;
             drained.cancel();
             (happened, quiet)
         };
@@ -128,6 +130,9 @@ impl Run {
             let calm = rates(ledger.goodput(calm_from, began), began - calm_from);
             let failed = Box::pin(faults::inject(world, fault)).await.err();
             let healed = ledger.now();
+            let ready = async { world.until_serving().await.map(|()| ledger.now() - healed) };
+            let (ready, recovered) = join(ready, recovered(ledger, healed, calm)).await;
+            let failed = failed.or(ready.as_ref().err().map(ToString::to_string));
             if let Some(failed) = &failed {
                 let promise = "the services survive a fault";
                 ledger.violation(
@@ -136,13 +141,12 @@ impl Run {
                     format!("{} at {:.1} s: {failed}", fault.kind.name(), began.as_secs_f64()),
                 );
             }
-            let recovered = recovered(ledger, healed, calm).await;
             if recovered.is_none() {
                 let what = format!("{} at {:.1} s", fault.kind.name(), began.as_secs_f64());
                 ledger.violation("the goodput is back soon after a fault", "", what);
             }
             let during = rates(ledger.goodput(began, healed), healed - began);
-            let one = Happened::of(fault, [began, healed], [calm, during], recovered, failed);
+            let one = Happened::of(fault, [began, healed], [calm, during], [ready.ok(), recovered], failed);
             say(format!("{one}{}", violations(ledger)));
             happened.push(one);
         }

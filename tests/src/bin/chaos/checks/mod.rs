@@ -14,7 +14,7 @@ use serde::Serialize;
 use sqlx::{FromRow, postgres::PgRow};
 use teppan_tests::{harness, model};
 
-pub use self::quiet::wait_until_quiet;
+pub use self::quiet::{BOUND, wait_until_quiet};
 use crate::{
     clients::{Caller, stripe::Stripe},
     ledger::{Entry, Ledger},

@@ -7,7 +7,7 @@ use teppan_tests::harness;
 use crate::{ledger::Ledger, world::World};
 
 /// Longer than a relay's lease and its longest pause.
-const BOUND: Duration = Duration::from_mins(3);
+pub const BOUND: Duration = Duration::from_mins(3);
 const INTERVAL: Duration = Duration::from_millis(200);
 
 /// What is left to do in booking-service.
@@ -24,8 +24,8 @@ const CONVERSATION: [(&str, &str); 3] = [
     ("follow-ups that are due", "SELECT count(*) FROM follow_ups WHERE finished_at IS NULL AND trigger = 'CUSTOM'"),
 ];
 
-/// Waits until nothing is left to do. Whatever stays is a violation.
-pub async fn wait_until_quiet(world: &World, ledger: &Ledger) -> Duration {
+/// Waits until nothing is left to do. Whatever stays longer than this is a violation.
+pub async fn wait_until_quiet(world: &World, ledger: &Ledger, bound: Duration) -> Duration {
     let began = Instant::now();
     loop {
         let mut left = Vec::new();
@@ -40,8 +40,8 @@ pub async fn wait_until_quiet(world: &World, ledger: &Ledger) -> Duration {
         if left.is_empty() {
             return began.elapsed();
         }
-        if began.elapsed() > BOUND {
-            let what = format!("left after {} s: {}", BOUND.as_secs(), left.join(", "));
+        if began.elapsed() > bound {
+            let what = format!("left after {} s: {}", bound.as_secs(), left.join(", "));
             ledger.violation("everything that follows is done", "", what);
             return began.elapsed();
         }

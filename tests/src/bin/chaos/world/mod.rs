@@ -10,7 +10,7 @@ use teppan_shared::embedded::{Durability, EmbeddedError, ThrowawayServer};
 use teppan_tests::{
     cluster::{Cluster, ClusterError},
     harness,
-    launch::{LaunchError, Which},
+    launch::{LaunchError, Shown, Which},
     nats_server::NatsServer,
     proxy::Proxy,
     replica::Replica,
@@ -73,6 +73,8 @@ pub struct World {
 pub struct Needs {
     pub cluster: bool,
     pub disk_mb: Option<u32>,
+    /// The part of the services' logs that is shown.
+    pub shown: Shown,
 }
 
 impl World {
@@ -91,7 +93,7 @@ impl World {
         for n in [2, 3] {
             let mut environment = common(&through(n, &conversation), &conversation, &nats);
             environment.extend(of_conversation_service());
-            conversations.push(Replica::try_start(Which::Conversation, environment).await?);
+            conversations.push(Replica::try_start(Which::Conversation, environment, needs.shown).await?);
         }
         let mut replicas = Vec::new();
         for n in [0, 1] {
@@ -99,7 +101,7 @@ impl World {
             let to = conversations[n].grpc;
             environment.insert("CONVERSATION_SERVICE_URL".to_owned(), format!("http://{to}"));
             environment.extend(of_booking_service());
-            replicas.push(Replica::try_start(Which::Booking, environment).await?);
+            replicas.push(Replica::try_start(Which::Booking, environment, needs.shown).await?);
         }
         replicas.extend(conversations);
         let world = Self { database, proxies, replicas, nats: Some(nats), booking, conversation };
