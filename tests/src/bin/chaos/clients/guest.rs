@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures::future::join_all;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use teppan_shared::contract::booking::v1::{
     Booking, BookingStatus, CancelBookingRequest, ConfirmBookingRequest, CreateBookingRequest, CreateBookingResponse,
@@ -23,6 +24,9 @@ use crate::{
 const LIVE_MAX: usize = 5;
 /// Bookings that every guest may change.
 const SHARED_MAX: usize = 60;
+/// How often all guests want the same slot at the same moment, and how many bookings each then makes at once.
+const RUSH_EVERY: Duration = Duration::from_secs(2);
+const RUSH: usize = 3;
 /// Earlier requests that are repeated.
 const REPEATED_MAX: usize = 10;
 
@@ -60,17 +64,27 @@ pub struct Guest<'a> {
     live: VecDeque<String>,
     waiting: VecDeque<String>,
     made: VecDeque<(CreateBookingRequest, String)>,
+    /// The rush that the guest took part in last.
+    rush: usize,
 }
 
 impl<'a> Guest<'a> {
     pub fn new(caller: Caller, town: &'a Town, seed: u64) -> Self {
         let rng = StdRng::seed_from_u64(seed);
-        Self { caller, town, rng, live: VecDeque::new(), waiting: VecDeque::new(), made: VecDeque::new() }
+        let (live, waiting, made) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
+        Self { caller, town, rng, live, waiting, made, rush: 0 }
     }
 
     /// Acts until it is stopped.
     pub async fn run(mut self) {
         while !self.caller.stop.is_cancelled() {
+            let rush =
+                usize::try_from(self.caller.ledger.now().as_millis() / RUSH_EVERY.as_millis()).unwrap_or_default();
+            if rush > self.rush {
+                self.rush = rush;
+                self.join_the_rush().await;
+                continue;
+            }
             match self.rng.random_range(0..100) {
                 0..40 if self.live.len() < LIVE_MAX => self.book().await,
                 0..55 => self.cancel().await,
@@ -105,6 +119,23 @@ impl<'a> Guest<'a> {
             self.made(request, booking).await;
         } else if is_full && self.rng.random_bool(0.3) {
             self.wait(request).await;
+        }
+    }
+
+    /// All guests want the same slot, as when tables are released at noon: calls are gathered, and seats run out.
+    async fn join_the_rush(&mut self) {
+        let (venue_id, start_time) = (self.town.venues.firm.clone(), STARTS[self.rush % STARTS.len()]);
+        let wishes: Vec<_> = (0..RUSH)
+            .map(|_| CreateBookingRequest {
+                start_time: start_time.to_owned(),
+                ..fixtures::booking(&venue_id, self.rng.random_range(1..=4))
+            })
+            .collect();
+        let calls = wishes.iter().map(|wish| create(&self.caller, wish, Patience::UntilAnswered, 0));
+        for (request, ended) in wishes.iter().zip(join_all(calls).await) {
+            if let Some(booking) = created(&self.caller, request, ended) {
+                self.made(request.clone(), booking).await;
+            }
         }
     }
 

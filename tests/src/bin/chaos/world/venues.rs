@@ -9,8 +9,8 @@ use tonic::Status;
 
 /// The starts of every day.
 pub const STARTS: [&str; 4] = ["18:00", "18:30", "19:00", "19:30"];
-/// So few that guests compete for the last seats.
-const SEATS_PER_GUEST: i32 = 2;
+/// Seats of a slot for each three guests: so few that guests compete for the last seats.
+const SEATS_PER_THREE_GUESTS: i32 = 2;
 const TABLES: i64 = 8;
 
 pub struct Venues {
@@ -27,7 +27,7 @@ pub struct Venues {
 impl Venues {
     /// Opens the venues, with seats for this many guests.
     pub async fn open(clients: &mut BookingClients, guests: usize) -> Result<Self, Status> {
-        let seats = (i32::try_from(guests).unwrap_or(i32::MAX / 8) * SEATS_PER_GUEST).max(6);
+        let seats = (i32::try_from(guests).unwrap_or(i32::MAX / 8) * SEATS_PER_THREE_GUESTS / 3).max(6);
         let open = async |clients: &mut BookingClients, deposit: i32| {
             let venue = fixtures::venue_with(clients, seats, |venue| {
                 venue.deposit_percent = Some(deposit);
