@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run observe test test-slow failover test-postgres model replay dialogues bench overload growth hostile queries lint audit image-root first-day
+.PHONY: help setup demo run observe test test-slow failover test-postgres model chaos replay dialogues bench overload growth hostile queries lint audit image-root first-day
 
 # make would expand a `$` in these paths, also in a value from the command line. $(value) prevents that.
 ifdef TEPPAN_HOME
@@ -56,6 +56,10 @@ test-postgres: setup ## Test on each version of PostgreSQL: VERSIONS='15 18' NEW
 model: setup ## Compare booking-service with a model of the contract: OPERATIONS=100000 SEED=42
 	cargo build --bin booking-service --bin model
 	@target/debug/model --operations $(or $(OPERATIONS),10000) $(if $(SEED),--seed $(SEED)) $(OPTIONS)
+
+chaos: setup ## Break the services under load, then check every promise: MINUTES=30 SEED=42
+	cargo build --release --bin booking-service --bin conversation-service --bin chaos
+	@target/release/chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(OPTIONS)
 
 replay: dialogues setup ## Play a file of dialogues through both services: DIALOGUES=path.jsonl
 	cargo build --release --bin booking-service --bin conversation-service --bin replay

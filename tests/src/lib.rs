@@ -6,6 +6,7 @@ pub mod clients;
 pub mod cluster;
 pub mod fixtures;
 pub mod harness;
+pub mod invariants;
 pub mod launch;
 pub mod model;
 pub mod monitoring;
@@ -13,10 +14,14 @@ pub mod nats_server;
 pub mod otlp;
 pub mod proxy;
 pub mod raw_client;
+pub mod replica;
 pub mod scrape;
+pub mod signal;
+pub mod small_disk;
 pub mod stripe;
 pub mod token_issuer;
 pub mod tool;
+pub mod version_before;
 
 /// An error with its causes, for test messages.
 pub fn error_text(error: &(dyn std::error::Error + 'static)) -> String {

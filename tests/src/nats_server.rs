@@ -2,9 +2,16 @@
 
 use std::{path::Path, process::Stdio, time::Duration};
 
-use crate::harness;
+use async_nats::jetstream::{self, consumer};
+use futures::StreamExt as _;
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
+
+use crate::harness;
+
+/// The stream of the services' events.
+pub const STREAM: &str = "TEPPAN_EVENTS";
 
 /// The configuration file in the folder of the store.
 const CONFIG: &str = "nats-server.conf";
@@ -75,6 +82,30 @@ impl NatsServer {
         });
         let port = tokio::time::timeout(Duration::from_secs(10), listening(ports.path())).await;
         Self { child, port: port.expect("nats-server listens"), store }
+    }
+}
+
+/// The messages in the stream: subject, message id and envelope.
+pub async fn published(url: &str) -> Vec<(String, String, Value)> {
+    let mut all = Vec::new();
+    each_published(url, |subject, id, event| all.push((subject.to_owned(), id.to_owned(), event))).await;
+    all
+}
+
+/// Reads the messages in the stream one by one, oldest first, as [`published`] lists them.
+pub async fn each_published(url: &str, mut visit: impl FnMut(&str, &str, Value)) {
+    let context = jetstream::new(async_nats::connect(url).await.expect("it answers"));
+    let mut stream = context.get_stream(STREAM).await.expect("the stream is there");
+    let count = usize::try_from(stream.info().await.expect("read").state.messages).expect("few");
+    let config = consumer::pull::Config { ack_policy: consumer::AckPolicy::None, ..Default::default() };
+    let consumer = stream.create_consumer(config).await.expect("a consumer");
+    let mut messages = consumer.messages().await.expect("messages").take(count);
+    while let Some(message) = messages.next().await {
+        let message = message.expect("a message");
+        let headers = message.headers.as_ref().expect("headers");
+        assert_eq!(headers.get("Content-Type").expect("a type").as_str(), "application/cloudevents+json");
+        let id = headers.get("Nats-Msg-Id").expect("an id").as_str();
+        visit(&message.subject, id, serde_json::from_slice(&message.payload).expect("JSON"));
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -25,6 +25,9 @@ use self::connection::Connection;
 
 /// Clients that may wait to be accepted.
 const BACKLOG: u32 = 1024;
+
+/// Recorded statements: the proxy of a long run must not grow.
+const RAN_MAX: usize = 100_000;
 
 /// The treatment of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +54,8 @@ struct Shared {
     mode: watch::Sender<Mode>,
     /// The number of times that all connections were closed.
     closed: watch::Sender<u64>,
+    /// Whether they were reset.
+    resets: AtomicBool,
     connections: watch::Sender<usize>,
     round_trips: AtomicU64,
     /// The round trips of readiness checks.
@@ -62,7 +67,7 @@ struct Shared {
     /// A fragment of the statement whose next answer is lost.
     to_lose: Mutex<Option<&'static str>>,
     lost: AtomicU64,
-    /// The first lines of the executed statements.
+    /// The first lines of the executed statements, up to [`RAN_MAX`].
     ran: Mutex<Vec<String>>,
     /// The delay of each direction, in microseconds.
     one_way_us: AtomicU64,
@@ -87,6 +92,7 @@ impl Proxy {
             led: watch::Sender::default(),
             mode: watch::Sender::new(Mode::Pass),
             closed: watch::Sender::new(0),
+            resets: AtomicBool::new(false),
             connections: watch::Sender::new(0),
             round_trips: AtomicU64::new(0),
             readiness_checks: AtomicU64::new(0),
@@ -172,6 +178,13 @@ impl Proxy {
 
     /// Closes every connection. New ones work.
     pub fn close_connections(&self) {
+        self.shared.resets.store(false, Ordering::SeqCst);
+        self.shared.closed.send_modify(|times| *times += 1);
+    }
+
+    /// Resets every connection: both sides receive a RST segment. New connections work.
+    pub fn reset_connections(&self) {
+        self.shared.resets.store(true, Ordering::SeqCst);
         self.shared.closed.send_modify(|times| *times += 1);
     }
 
@@ -226,7 +239,11 @@ impl Shared {
 
     /// Records a statement. Returns whether its answer is to be lost, which consumes the request.
     fn runs(&self, text: &str) -> bool {
-        self.ran().push(text.lines().next().unwrap_or_default().to_owned());
+        let mut ran = self.ran();
+        if ran.len() < RAN_MAX {
+            ran.push(text.lines().next().unwrap_or_default().to_owned());
+        }
+        drop(ran);
         self.to_lose().take_if(|fragment| text.contains(*fragment)).is_some()
     }
 }

@@ -1,7 +1,7 @@
 //! Stripe as the service sees it: signed events, with the fields of real events, including fields that the service
 //! ignores.
 
-use std::net::SocketAddr;
+use std::{io, net::SocketAddr};
 
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -33,25 +33,37 @@ pub async fn send(http: SocketAddr, event: &Value, secret: &str) -> (u16, String
 
 /// Posts a body with this signature to the webhook.
 pub async fn post(http: SocketAddr, signature: Option<&str>, body: &str) -> (u16, String) {
+    exchange(http, webhook(signature, body).as_bytes()).await
+}
+
+/// The HTTP request of a webhook with this signature.
+pub fn webhook(signature: Option<&str>, body: &str) -> String {
     let signature = signature.map_or_else(String::new, |it| format!("Stripe-Signature: {it}\r\n"));
     let length = body.len();
-    let request = format!(
+    format!(
         "POST /webhooks/stripe HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Type: application/json\r\n\
          Content-Length: {length}\r\n{signature}\r\n{body}"
-    );
-    exchange(http, request.as_bytes()).await
+    )
 }
 
 /// Sends an HTTP request unchanged, and returns the status code and body of the answer.
 pub async fn exchange(http: SocketAddr, request: &[u8]) -> (u16, String) {
-    let mut stream = TcpStream::connect(http).await.expect("HTTP listens");
+    try_exchange(http, request).await.expect("HTTP listens and answers")
+}
+
+/// [`exchange`], with a server that may be unavailable.
+///
+/// # Errors
+/// The server does not listen, or ends the connection before the answer.
+pub async fn try_exchange(http: SocketAddr, request: &[u8]) -> io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(http).await?;
     // The answer may arrive before the whole body is sent.
     let _ = stream.write_all(request).await;
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
     let answer = String::from_utf8_lossy(&answer);
-    let code = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status line");
-    (code, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
+    let code = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or(io::ErrorKind::UnexpectedEof)?;
+    Ok((code, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()))
 }
 
 /// A payment intent for a booking's deposit, and the charge that it leads to.

@@ -1,12 +1,6 @@
 //! A database that answers but cannot work: read-only, out of disk space, or without a free connection.
 
-use std::{
-    fs,
-    io::Write as _,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{fs, path::Path, time::Duration};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{Connection as _, PgConnection};
@@ -18,6 +12,7 @@ use teppan_shared::{
 use teppan_tests::{
     clients, fixtures,
     harness::{self, Conversation},
+    small_disk::SmallDisk,
 };
 use tonic::{Code, Status};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
@@ -175,54 +170,10 @@ async fn a_momentary_database_failure_is_retryable_and_leaves_the_service_ready(
     assert!(conversation.service.server.readiness().is_ready());
 }
 
-/// A small file system in memory. Dropping it unmounts it.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// Returns `None` and prints a line if this process may not mount a file system.
-    fn of(megabytes: u32) -> Option<Self> {
-        let folder = tempfile::Builder::new().prefix("teppan-disk-").tempdir().expect("a folder").keep();
-        let size = format!("size={megabytes}m,mode=0755");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&folder).output();
-        let disk = Self(folder);
-        match mounted {
-            Ok(output) if output.status.success() => Some(disk),
-            failed => {
-                println!("SKIPPED: a file system cannot be mounted here: {failed:?}");
-                None
-            }
-        }
-    }
-
-    fn filler(&self) -> PathBuf {
-        self.0.join("filler")
-    }
-
-    /// Fills the file system to the last byte.
-    fn fill(&self) {
-        let mut file = fs::File::create(self.filler()).expect("a file");
-        for size in [1 << 20, 4096, 1] {
-            let piece = vec![0; size];
-            while file.write_all(&piece).is_ok() {}
-        }
-    }
-
-    fn free_space(&self) {
-        fs::remove_file(self.filler()).expect("the file is there");
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).output();
-        let _ = fs::remove_dir(&self.0);
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_service_is_not_ready_while_the_disk_of_its_database_is_full() {
     let Some(disk) = SmallDisk::of(110) else { return };
-    let server = ThrowawayServer::start_in(&disk.0, &harness::home(), Durability::Volatile).await;
+    let server = ThrowawayServer::start_in(disk.folder(), &harness::home(), Durability::Volatile).await;
     let server = server.expect("a server on the small disk");
     server.ensure_database(DATABASE).await.expect("a database");
     let conversation = service(&server.url(DATABASE)).await.ready().await;

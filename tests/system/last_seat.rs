@@ -3,16 +3,10 @@ use teppan_shared::gather::GatherLimits;
 use teppan_tests::{
     fixtures,
     harness::{self, Booking},
+    invariants::SLOTS_THAT_MISCOUNT,
 };
 use tonic::Code;
 use tonic_types::StatusExt as _;
-
-/// Counts the slots whose `reserved` is not the number of seats of their pending and confirmed bookings.
-const SLOTS_THAT_MISCOUNT: &str = "
-    SELECT count(*) FROM slots s WHERE reserved <> (
-        SELECT COALESCE(sum(party_size), 0) FROM bookings b
-        WHERE (b.venue_id, b.slot_date, b.start_time) = (s.venue_id, s.slot_date, s.start_time)
-          AND b.status IN ('PENDING', 'CONFIRMED'))";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_seat_is_sold_once() {

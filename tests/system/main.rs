@@ -4,6 +4,7 @@ mod abandoned_calls;
 mod answer_sizes;
 mod benchmarks;
 mod changes;
+mod chaos;
 mod clients;
 mod contacts;
 mod conversation;

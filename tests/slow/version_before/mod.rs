@@ -1,7 +1,5 @@
 //! Rolling update: the new version changes the schema while the previous version works, and then both work.
 
-mod programs;
-
 use std::{
     collections::HashMap,
     path::PathBuf,
@@ -16,11 +14,10 @@ use teppan_tests::{
     harness::{self, eventually},
     launch::{Process, Shown, Which, binary},
     tool::wait_until_serving,
+    version_before::Programs,
 };
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
-
-use self::programs::Programs;
 
 const SEATS: i32 = 100_000;
 /// The calls that the previous version answers before and after the change of the schema.

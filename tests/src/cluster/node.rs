@@ -1,4 +1,6 @@
-use std::{fs, io, path::PathBuf, process::Command};
+use std::{fs, io, path::PathBuf};
+
+use crate::signal::{children, signal};
 
 /// One node of a cluster: Patroni, and the PostgreSQL server that it runs.
 #[derive(Debug)]
@@ -57,14 +59,4 @@ impl Node {
 fn first_number(path: &std::path::Path) -> io::Result<u32> {
     let text = fs::read_to_string(path)?;
     text.split_whitespace().next().and_then(|pid| pid.parse().ok()).ok_or_else(|| io::ErrorKind::InvalidData.into())
-}
-
-fn children(pid: u32) -> Vec<u32> {
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    children.split_whitespace().filter_map(|child| child.parse().ok()).collect()
-}
-
-fn signal(name: &str, pids: &[u32]) -> io::Result<()> {
-    // Some of the processes may have ended already.
-    Command::new("kill").arg(format!("-{name}")).args(pids.iter().map(u32::to_string)).output().map(|_| ())
 }

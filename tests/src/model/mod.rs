@@ -36,6 +36,7 @@ mod waitlist;
 mod waits;
 
 pub use self::{
+    audit::audit,
     drive::{Disagreement, Drive},
     strategy::OPERATIONS_OF_A_CASE,
     tally::Tally,

@@ -36,27 +36,33 @@ impl Connection {
 
     pub async fn run(self, client: TcpStream) {
         let (mut mode, mut closed) = (self.shared.mode.subscribe(), self.shared.closed.subscribe());
-        // Dropping the loser closes both of its sides.
+        // Dropping both streams closes them.
+        let (mut client, mut server) = (client, None);
         tokio::select! {
             biased;
-            _ = mode.wait_for(|mode| *mode == Mode::Cut) => {}
+            _ = mode.wait_for(|mode| *mode == Mode::Cut) => return,
             _ = closed.changed() => {}
-            _ = self.pass(client) => {}
+            _ = self.pass(&mut client, &mut server) => return,
+        }
+        if self.shared.resets.load(Ordering::SeqCst) {
+            // Without lingering, closing a stream sends RST.
+            let _ = client.set_zero_linger();
+            let _ = server.map(|server| server.set_zero_linger());
         }
     }
 
-    async fn pass(&self, client: TcpStream) -> io::Result<()> {
+    async fn pass(&self, client: &mut TcpStream, server: &mut Option<TcpStream>) -> io::Result<()> {
         // The kernel has already accepted the client, so the delay of connecting is added to its first bytes.
         sleep_until(Instant::now() + 2 * self.shared.one_way()).await;
         let (target, led) = {
             let target = self.shared.target.lock().unwrap_or_else(PoisonError::into_inner);
             (*target, self.shared.led.subscribe())
         };
-        let server = TcpStream::connect(target).await?;
+        let server = server.insert(TcpStream::connect(target).await?);
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
-        let (from_client, to_client) = client.into_split();
-        let (from_server, to_server) = server.into_split();
+        let (from_client, to_client) = client.split();
+        let (from_server, to_server) = server.split();
         // A round trip begins when the client sends after the server has sent.
         let servers_word = AtomicU64::new(1);
         let loses = AtomicBool::new(false);

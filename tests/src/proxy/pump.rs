@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::tcp::{OwnedReadHalf, OwnedWriteHalf},
+    net::tcp::{ReadHalf, WriteHalf},
     sync::{mpsc, watch},
     time::{Instant, sleep_until},
 };
@@ -35,8 +35,8 @@ impl Shared {
     pub async fn pump(
         &self,
         number: u64,
-        mut from: OwnedReadHalf,
-        mut to: OwnedWriteHalf,
+        mut from: ReadHalf<'_>,
+        mut to: WriteHalf<'_>,
         mut passing: impl FnMut(&[u8]) -> Passing,
         held_back: &AtomicU64,
         led: watch::Receiver<u64>,

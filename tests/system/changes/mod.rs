@@ -22,31 +22,10 @@ use teppan_tests::{
     clients::BookingClients,
     fixtures,
     harness::{self, Booking},
+    invariants::{BROKEN_CHAINS, SLOTS_THAT_MISCOUNT},
 };
 use tonic::Status;
 use tonic_types::StatusExt as _;
-
-/// Counts the slots whose `reserved` is not the number of seats of their pending and confirmed bookings.
-pub const SLOTS_THAT_MISCOUNT: &str = "
-    SELECT count(*) FROM slots s WHERE reserved <> (
-        SELECT COALESCE(sum(party_size), 0) FROM bookings b
-        WHERE (b.venue_id, b.slot_date, b.start_time) = (s.venue_id, s.slot_date, s.start_time)
-          AND b.status IN ('PENDING', 'CONFIRMED'))";
-
-/// Counts the bookings whose events are not an unbroken hash chain that ends in the booking's own hash.
-pub const BROKEN_CHAINS: &str = "
-    SELECT count(*) FROM (
-        SELECT b.version, b.event_hash, count(*) AS events, max(e.version) AS newest,
-               bool_and(e.previous_hash = COALESCE(e.before, '')) AS linked,
-               (array_agg(e.hash ORDER BY e.version DESC))[1] AS last_hash,
-               (array_agg(e.data->>'status' ORDER BY e.version DESC))[1] AS last_status, b.status
-        FROM bookings b
-        JOIN (SELECT *, lag(hash) OVER (PARTITION BY booking_id ORDER BY version) AS before FROM booking_events) AS e
-             USING (booking_id)
-        GROUP BY b.booking_id
-    ) AS chain
-    WHERE events <> version OR newest <> version OR NOT linked OR last_hash <> event_hash
-       OR last_status <> 'BOOKING_STATUS_' || status";
 
 /// A booking-service, and a venue with slots at 18:00, 18:30 and 19:00 every day.
 pub struct VenueFixture {

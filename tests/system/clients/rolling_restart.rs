@@ -9,13 +9,14 @@ use teppan_tests::{
     fixtures,
     harness::{self, eventually},
     launch::Which,
+    replica::Replica,
 };
 
 use super::{
     grpcio::{Client, Outcome},
     tonic_client,
 };
-use crate::{environment, survival::replica::Replica};
+use crate::environment;
 
 const ROUNDS: usize = 2;
 /// Calls between two restarts.

@@ -11,23 +11,9 @@ use teppan_shared::contract::booking::v1::{
     Area, BatchCheckAvailabilityRequest, CreateBookingRequest, Floor, ListAvailabilityRequest, SetFloorRequest,
     SetFloorResponse, SittingRule, SlotAvailability, SlotQuery,
 };
-use teppan_tests::{clients::BookingClients, fixtures, harness::Booking};
+use teppan_tests::{clients::BookingClients, fixtures, harness::Booking, invariants::AREAS_THAT_MISCOUNT};
 use tonic::Status;
 use tonic_types::StatusExt as _;
-
-/// Counts the days of areas whose taken seats are not those of the live bookings.
-const AREAS_THAT_MISCOUNT: &str = "
-    SELECT count(*)
-    FROM floors f
-    CROSS JOIN LATERAL (
-        SELECT FROM (
-            SELECT area, day, taken, tables
-            FROM area_days d
-            WHERE d.venue_id = f.venue_id AND 0 < ANY (taken)
-        ) AS kept
-        FULL JOIN area_counts(f, '2020-01-01') AS counted ON counted.area = kept.area AND counted.day = kept.day
-        WHERE (kept.taken, kept.tables) IS DISTINCT FROM (counted.taken, counted.tables)
-    ) AS different";
 
 fn area(key: &str, seats: i32) -> Area {
     Area { area: key.to_owned(), seats: Some(seats), ..Default::default() }

@@ -2,12 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use async_nats::jetstream::{self, consumer, stream};
-use futures::StreamExt as _;
+use async_nats::jetstream::{self, stream};
 use secrecy::SecretString;
-use serde_json::Value;
 use teppan_shared::nats::NatsSettings;
 use teppan_tests::harness::{self, Booking};
+pub use teppan_tests::nats_server::{STREAM, published};
 
 use super::{
     nats_server::NatsServer,
@@ -15,7 +14,6 @@ use super::{
 };
 use crate::logs::log_of;
 
-pub const STREAM: &str = "TEPPAN_EVENTS";
 const EVENT_STREAM: &str = "event-stream";
 
 /// A service whose events are published.
@@ -26,24 +24,6 @@ async fn publishing(of: &Booking, url: String) -> Booking {
             Some(NatsSettings { url: SecretString::from(url), stream: STREAM.to_owned(), ..Default::default() });
     })
     .await
-}
-
-/// The messages in the stream: subject, message id and envelope.
-pub async fn published(url: &str) -> Vec<(String, String, Value)> {
-    let context = jetstream::new(async_nats::connect(url).await.expect("it answers"));
-    let mut stream = context.get_stream(STREAM).await.expect("the stream is there");
-    let count = usize::try_from(stream.info().await.expect("read").state.messages).expect("few");
-    let config = consumer::pull::Config { ack_policy: consumer::AckPolicy::None, ..Default::default() };
-    let consumer = stream.create_consumer(config).await.expect("a consumer");
-    let messages = consumer.messages().await.expect("messages").take(count);
-    let read = messages.map(|message| {
-        let message = message.expect("a message");
-        let headers = message.headers.clone().expect("headers");
-        assert_eq!(headers.get("Content-Type").expect("a type").as_str(), "application/cloudevents+json");
-        let id = headers.get("Nats-Msg-Id").expect("an id").to_string();
-        (message.subject.to_string(), id, serde_json::from_slice(&message.payload).expect("JSON"))
-    });
-    read.collect().await
 }
 
 /// Waits until every event is published; conversation-service is unavailable.

@@ -34,6 +34,7 @@ use teppan_shared::{
 };
 use teppan_tests::{
     harness::{self, Booking, eventually},
+    invariants::BOOKINGS_WITH_WRONG_SUMS,
     stripe::{self, Intent},
 };
 use tokio::sync::Mutex;
@@ -43,23 +44,6 @@ use uuid::Uuid;
 use crate::{changes::VenueFixture, verify};
 
 pub const SECRET: &str = "whsec_of_the_tests";
-
-/// Bookings whose sums are wrong. A booking's paid amount is its succeeded and disputed charges minus their disputed
-/// parts minus its succeeded refunds; its refunded amount is those refunds. The refunded amount of a Stripe charge is
-/// the sum of the refunds that name it. The refund due follows from the amount that the venue keeps.
-pub const BOOKINGS_WITH_WRONG_SUMS: &str = "
-    SELECT count(*) FROM bookings b, LATERAL (
-        SELECT COALESCE(sum(amount_cents) FILTER (WHERE kind = 'CHARGE' AND status IN ('SUCCEEDED', 'DISPUTED')), 0) AS charged,
-               COALESCE(sum(disputed_cents), 0) AS disputed,
-               COALESCE(sum(refunded_cents), 0) AS refunded_by_stripe,
-               COALESCE(sum(amount_cents) FILTER (WHERE refund_of IS NOT NULL AND status = 'SUCCEEDED'), 0) AS refund_entries,
-               COALESCE(sum(amount_cents) FILTER (WHERE kind = 'REFUND' AND status = 'SUCCEEDED'), 0) AS refunded
-        FROM payments p WHERE p.booking_id = b.booking_id
-    ) AS moved
-    WHERE paid_cents <> charged - disputed - refunded OR refunded_cents <> refunded OR disputed_cents <> disputed
-       OR refunded_by_stripe <> refund_entries
-       OR refund_due_cents <> GREATEST(paid_cents - CASE status WHEN 'CANCELLED' THEN kept_cents WHEN 'EXPIRED' THEN 0
-                                                                ELSE GREATEST(total_cents, no_show_fee_cents) END, 0)";
 
 /// A venue whose bookings wait for a deposit, and a service that receives Stripe events.
 pub struct StripeFixture {

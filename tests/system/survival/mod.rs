@@ -3,7 +3,6 @@
 
 mod follower;
 mod load;
-pub mod replica;
 mod unavailable;
 
 use std::{
@@ -19,11 +18,13 @@ use teppan_tests::{
     clients::BookingClients,
     fixtures,
     harness::{self, eventually, within},
+    invariants::{SEQUENCES_WITH_GAPS, STATISTICS_THAT_DIFFER},
     launch::Which,
+    replica::Replica,
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{follower::Follower, replica::Replica};
+use self::follower::Follower;
 use crate::{
     environment,
     event_stream::readers::{events, from_the_oldest},
@@ -116,34 +117,9 @@ async fn every_statistic_is_that_of_its_messages(conversation: &SecretString) {
         harness::scalar::<i64>(conversation, "SELECT count(*) FROM emotion_pending").await == 0
     })
     .await;
-    let different = harness::scalar::<i64>(
-        conversation,
-        "WITH scored AS (
-             SELECT conversation_id, sequence, emotion_score, emotion_score::text::numeric AS score,
-                    row_number() OVER (PARTITION BY conversation_id ORDER BY sequence DESC) AS newness
-             FROM messages WHERE emotion_score IS NOT NULL
-         ), computed AS (
-             SELECT conversation_id, count(*) AS score_count, sum(score) AS score_sum, min(emotion_score) AS score_min,
-                    max(emotion_score) AS score_max, max(sequence) AS through,
-                    array_agg(score ORDER BY sequence) FILTER (WHERE newness <= 10) AS recent,
-                    (avg(score) FILTER (WHERE newness <= 10))::double precision AS recent_mean,
-                    CASE WHEN count(*) >= 4 THEN
-                        ((sum(score) FILTER (WHERE newness <= 2) - sum(score) FILTER (WHERE newness IN (3, 4))) / 2)::double precision
-                    END AS trend
-             FROM scored GROUP BY conversation_id
-         )
-         SELECT count(*)
-         FROM computed AS c
-         FULL JOIN emotion_statistics AS s USING (conversation_id)
-         WHERE (c.score_count, c.score_sum, c.score_min, c.score_max, c.through, c.recent, c.recent_mean, c.trend)
-             IS DISTINCT FROM
-             (s.score_count, s.score_sum, s.score_min, s.score_max, s.aggregated_through, s.recent_scores, s.recent_mean,
-              s.trend_delta)",
-    )
-    .await;
+    let different = harness::scalar::<i64>(conversation, STATISTICS_THAT_DIFFER).await;
     assert_eq!(different, 0, "conversations whose statistics are not those of their messages");
-    let gaps = "SELECT count(*) FROM (SELECT max(sequence) - count(*) AS gap FROM messages GROUP BY conversation_id) AS g WHERE gap <> 0";
-    assert_eq!(harness::scalar::<i64>(conversation, gaps).await, 0, "sequences are dense");
+    assert_eq!(harness::scalar::<i64>(conversation, SEQUENCES_WITH_GAPS).await, 0, "sequences are dense");
 }
 
 fn each_once_and_in_order(events: &[BookingEvent], count: usize) {

@@ -23,27 +23,11 @@ use teppan_tests::{
     clients::BookingClients,
     fixtures,
     harness::{self, Booking, eventually},
+    invariants::{INCONSISTENT_ENTRIES, UNSERVED_ENTRIES},
 };
 use tonic::Status;
 
 use super::{changes::VenueFixture, verify};
-
-/// Entries that wait although there are seats for them. There must be none when the workers are idle.
-const UNSERVED_ENTRIES: &str = "
-    SELECT count(*) FROM waitlist_entries w JOIN slots s USING (venue_id, slot_date, start_time)
-    WHERE w.status = 'WAITING' AND s.state = 'OPEN' AND s.reserved + w.party_size <= s.capacity";
-
-/// Entries that contradict their bookings. There must be none at any time.
-const INCONSISTENT_ENTRIES: &str = "
-    SELECT count(*) FROM waitlist_entries w
-    LEFT JOIN bookings b ON b.waitlist_entry_id = w.waitlist_entry_id
-    WHERE b.booking_id <> w.booking_id OR w.status <> ALL (CASE
-        WHEN b.booking_id IS NULL THEN '{WAITING,LEFT,CLOSED}'::text[]
-        WHEN b.status = 'PENDING' THEN '{OFFERED}'
-        WHEN b.status = 'EXPIRED' THEN '{LAPSED}'
-        WHEN b.status = 'CANCELLED' THEN '{LEFT,ACCEPTED}'
-        ELSE '{ACCEPTED}' END)
-       OR w.status = 'OFFERED' AND (w.venue_id, w.slot_date, w.start_time) <> (b.venue_id, b.slot_date, b.start_time)";
 
 /// A service over its own database that offers seats and expires holds every 10 ms.
 pub async fn service_with_fast_workers() -> Booking {

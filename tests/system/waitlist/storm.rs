@@ -13,11 +13,12 @@ use teppan_tests::{
     clients::BookingClients,
     fixtures,
     harness::{self, within},
+    invariants::SLOTS_THAT_MISCOUNT,
 };
 use tonic::{Code, Status};
 
 use super::{INCONSISTENT_ENTRIES, UNSERVED_ENTRIES, assert_sound, deadlocks, join_by, leave, replica, request};
-use crate::changes::{Change, SLOTS_THAT_MISCOUNT, VenueFixture, act};
+use crate::changes::{Change, VenueFixture, act};
 
 const CLIENTS: usize = 24;
 const CALLS_EACH: usize = 25;

@@ -5,7 +5,7 @@ use std::{
     process::{Command, Output},
 };
 
-use teppan_tests::{harness::home, launch::Which};
+use crate::{harness::home, launch::Which};
 
 /// The folder of another version's programs.
 pub struct Programs {
