@@ -1,4 +1,5 @@
--- SetFloor: see set_floor in 0017_set_floor.sql, and bookings_without_table in 0026.
+-- SetFloor: see set_floor in 0017_set_floor.sql, and bookings_without_table in
+-- 0026_mends_of_floors_and_windows.sql.
 --
 --   $1 the venue; $2 the version of its floor that was read, 0 for none; $3 the new floor; $4 where its ticks are counted
 --   from; $5 the date at the venue; $6 now; $7 only check

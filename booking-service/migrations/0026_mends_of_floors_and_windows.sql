@@ -19,3 +19,14 @@ BEGIN
           AND b.tables IS NULL AND a.table_sets <> '{}' AND COALESCE(b.occupied_until, b.ends_at) > moment);
 END
 $$;
+
+-- As in 0022_waitlist_windows.sql. An offer that was moved out of its window is a place in its new slot, too.
+CREATE OR REPLACE FUNCTION waitlist_place(customer uuid, venue uuid, on_date date, since time, until time) RETURNS uuid
+LANGUAGE sql VOLATILE AS $$
+SELECT w.waitlist_entry_id
+FROM waitlist_entries w
+WHERE w.customer_id = customer AND w.venue_id = venue AND w.slot_date = on_date AND w.status IN ('WAITING', 'OFFERED')
+  AND (COALESCE(w.from_time, w.start_time) <= until AND COALESCE(w.until_time, w.start_time) >= since
+       OR w.start_time BETWEEN since AND until)
+LIMIT 1
+$$;
