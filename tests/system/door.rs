@@ -200,6 +200,11 @@ async fn the_floor_shows_who_is_seated_who_comes_next_and_who_is_late() {
     assert_eq!(door.no_show(&present).await.expect("it did not come").status(), BookingStatus::NoShow);
     assert_eq!(reason(&door.seat(&present, false).await.expect_err("refused")), "BOOKING_NOT_SEATABLE");
 
+    let early = door.book(door.walk_in(90)).await.expect("booked");
+    door.seat(&early, false).await.expect("it came early");
+    let floor = door.floor(60).await;
+    assert_eq!(ids(&floor.areas[0].seated), [early.booking_id], "also before the window that its start is in");
+
     // A party that came early and takes a later table is not seated there yet.
     door.seat(&next, false).await.expect("it came early");
     let move_it = RescheduleBookingRequest {

@@ -24,7 +24,8 @@ LEFT JOIN LATERAL (
     FROM waitlist_entries w
     WHERE w.customer_id = (SELECT p.customer_id FROM customer_of($6, $7) p) AND w.venue_id = v.venue_id
       AND w.slot_date = $2 AND w.status IN ('WAITING', 'OFFERED')
-      AND $3 BETWEEN COALESCE(w.from_time, w.start_time) AND COALESCE(w.until_time, w.start_time)
+      AND (w.start_time = $3
+           OR $3 BETWEEN COALESCE(w.from_time, w.start_time) AND COALESCE(w.until_time, w.start_time))
     LIMIT 1
 ) AS waits ON true
 WHERE v.venue_id = $1

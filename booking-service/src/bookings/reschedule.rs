@@ -204,7 +204,11 @@ fn seat_again(loaded: &Loaded, request: &Reschedule, target: &SlotRow, party_siz
     let own = booking.area.as_deref().and_then(|area| AreaKey::parse(area).ok());
     let occupancy = booking.occupancy();
     let floor = floor.after(&occupancy, -booking.party_size);
-    let place = |wanted| seat(target, Some(&floor), wanted, party_size, &occupancy.tables);
+    // Tables of the same keys in another area are not its own.
+    let place = |wanted: Option<&AreaKey>| {
+        let tables = if wanted == own.as_ref() { &occupancy.tables[..] } else { &[] };
+        seat(target, Some(&floor), wanted, party_size, tables)
+    };
     match (&request.area, &own) {
         (None, Some(own)) => place(Some(own)).or_else(|_| place(None)),
         (wanted, _) => place(wanted.as_ref()),

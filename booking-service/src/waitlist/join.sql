@@ -52,7 +52,9 @@ offer AS MATERIALIZED (            -- the slot, its venue's policy, and the reas
         -- a subquery, because a join might read the whole queue to find the customer
         WHERE w.customer_id = (SELECT person.customer_id FROM person)
           AND w.venue_id = $3 AND w.slot_date = $4 AND w.status IN ('WAITING', 'OFFERED')
-          AND $5 BETWEEN COALESCE(w.from_time, w.start_time) AND COALESCE(w.until_time, w.start_time)
+          -- an offer may have been moved out of its window
+          AND (w.start_time = $5
+               OR $5 BETWEEN COALESCE(w.from_time, w.start_time) AND COALESCE(w.until_time, w.start_time))
         LIMIT 1
     ) AS waits ON true
     WHERE v.venue_id = $3 AND NOT EXISTS (SELECT FROM prior) AND NOT $20::boolean

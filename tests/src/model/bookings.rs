@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use teppan_shared::{
     contract::booking::v1::{
         self as wire, BookingStatus, CancelBookingRequest, CancellationInitiator, CreateBookingRequest,
-        CreateBookingResponse, RescheduleBookingRequest,
+        CreateBookingResponse,
     },
     wire::timestamp,
 };
 
 use super::{
     calls::{Answer, Refused, Reply},
+    door::WALK_IN,
+    floors::Place,
     rules::{self, Keeps, Wish, deposit, hold_until, total},
     state::{Booking, Model, Used, date, moment, time},
 };
@@ -31,8 +33,11 @@ impl Model {
             return Ok(Reply::Created(CreateBookingResponse { booking, replayed: true }));
         }
         let slot = (date(&request.date), time(&request.start_time));
-        let wish = Wish { venue_id: &request.venue_id, slot, party_size: request.party_size, but: None };
-        let email = request.contact.as_ref().map(|contact| contact.email.clone()).unwrap_or_default();
+        let walk_in = request.source == WALK_IN;
+        let wish = Wish { area: &request.area, walk_in, ..Wish::new(&request.venue_id, slot, request.party_size) };
+        // A party at the door without an address has a customer of its own.
+        let email = request.contact.as_ref().map(|contact| contact.email.clone()).filter(|email| !email.is_empty());
+        let email = email.unwrap_or_else(|| request.idempotency_key.clone());
         let customer = self.customers.get(&email).filter(|_| !request.allow_duplicate);
         if let Some(refused) = customer.and_then(|customer_id| self.duplicate(wish, customer_id)) {
             return Err(refused);
@@ -40,7 +45,7 @@ impl Model {
         if let Some(refused) = self.refused(wish) {
             return Err(refused);
         }
-        let made = self.made(request, wish, seen);
+        let made = self.made(request, wish, &email, seen);
         if request.expected_total_cents.is_some_and(|cents| cents != made.total_cents) {
             return Err(Refused::precondition("PRICE_CHANGED").with("total_cents", made.total_cents));
         }
@@ -53,12 +58,11 @@ impl Model {
         Ok(Reply::Created(CreateBookingResponse { booking: Some(made), replayed: false }))
     }
 
-    fn made(&self, request: &CreateBookingRequest, wish: Wish, seen: &Answer) -> wire::Booking {
+    fn made(&self, request: &CreateBookingRequest, wish: Wish, email: &str, seen: &Answer) -> wire::Booking {
         let named = match seen {
             Ok(Reply::Created(response)) => response.booking.clone().unwrap_or_default(),
             _ => wire::Booking::default(),
         };
-        let email = request.contact.as_ref().map(|contact| contact.email.as_str()).unwrap_or_default();
         let customer_id = self.customers.get(email).cloned().unwrap_or(named.customer_id);
         let mut made = wire::Booking {
             booking_id: named.booking_id,
@@ -74,10 +78,12 @@ impl Model {
             version: 1,
             ..Default::default()
         };
+        let venue = &self.venues[self.venue(wish.venue_id).unwrap_or_default()];
+        made.terms = Some(rules::terms_for(&venue.proto, wish.walk_in));
         let starts_at = self.priced(&mut made, wish);
+        self.seat(&mut made, wish);
         if made.deposit_cents > 0 {
             made.set_status(BookingStatus::Pending);
-            let venue = &self.venues[self.venue(wish.venue_id).unwrap_or_default()];
             made.hold_expires_at = Some(timestamp(hold_until(venue.proto.hold_minutes, self.now, starts_at)));
         } else {
             made.set_status(BookingStatus::Confirmed);
@@ -103,6 +109,18 @@ impl Model {
         booking.total_cents = total(terms, slot.price_cents, wish.party_size);
         booking.deposit_cents = deposit(terms, booking.total_cents, wish.party_size);
         slot.starts_at
+    }
+
+    /// Gives a booking its place on the floor, if the venue has one. The party keeps its own tables if they fit.
+    pub(super) fn seat(&self, booking: &mut wire::Booking, wish: Wish) {
+        let venue = &self.venues[self.venue(wish.venue_id).unwrap_or_default()];
+        let own = Place { area: booking.area.clone(), tables: booking.tables.clone() };
+        let place = self.place(wish, &own);
+        let ends_at = venue.visit_end(wish.slot, &venue.slots[&wish.slot], wish.party_size);
+        booking.ends_at = Some(timestamp(ends_at));
+        let turn = venue.floor.as_ref().map(|floor| TimeDelta::minutes(floor.turn_minutes.into()));
+        booking.occupied_until = place.is_some().then(|| timestamp(ends_at + turn.unwrap_or_default()));
+        Place { area: booking.area, tables: booking.tables } = place.unwrap_or_default();
     }
 
     /// The booking that a change names, if its outcome is not reached yet and its etag is current.
@@ -173,97 +191,6 @@ impl Model {
         }))
     }
 
-    pub(super) fn reschedule(&mut self, request: &RescheduleBookingRequest) -> Answer {
-        if !(1..=50).contains(&request.party_size.unwrap_or(1)) {
-            return Err(Refused::invalid(&["party_size"]));
-        }
-        let wanted = |booking: &wire::Booking| {
-            let day = if request.date.is_empty() { &booking.date } else { &request.date };
-            let start = if request.start_time.is_empty() { &booking.start_time } else { &request.start_time };
-            ((date(day), time(start)), request.party_size.unwrap_or(booking.party_size))
-        };
-        let is_reached = |booking: &wire::Booking| {
-            matches!(booking.status(), BookingStatus::Pending | BookingStatus::Confirmed)
-                && wanted(booking) == ((date(&booking.date), time(&booking.start_time)), booking.party_size)
-                && request.expected_total_cents.is_none_or(|cents| cents == booking.total_cents)
-        };
-        let (n, proto) = match self.target(&request.booking_id, &request.etag, is_reached)? {
-            Target::Reached(proto) => return Ok(Reply::Booking(proto)),
-            Target::Open(n, proto) => (n, proto),
-        };
-        match proto.status() {
-            BookingStatus::Pending | BookingStatus::Confirmed => {}
-            BookingStatus::Expired => return Err(rules::not_in(&proto, "HOLD_EXPIRED")),
-            _ => return Err(rules::not_in(&proto, "BOOKING_NOT_RESCHEDULABLE")),
-        }
-        if begun(&proto, self.now) {
-            return Err(rules::not_in(&proto, "BOOKING_NOT_RESCHEDULABLE"));
-        }
-        let (slot, party_size) = wanted(&proto);
-        let wish = Wish { venue_id: &proto.venue_id, slot, party_size, but: Some(n) };
-        let to_other_slot = slot != (date(&proto.date), time(&proto.start_time));
-        let duplicate =
-            if to_other_slot && !request.allow_duplicate { self.duplicate(wish, &proto.customer_id) } else { None };
-        // Another offer of the new slot has its own reason, below.
-        let (day, start_time) = (slot.0.to_string(), slot.1.format("%H:%M").to_string());
-        let target = wire::Booking { date: day, start_time, ..proto.clone() };
-        let is_offered = !proto.waitlist_entry_id.is_empty() && self.is_offered(&proto, &target);
-        if let Some(refused) = duplicate.clone().filter(|_| !is_offered) {
-            return Err(refused);
-        }
-        // Fewer guests in the same slot are always accepted, at the booking's own price.
-        let smaller = slot == (date(&proto.date), time(&proto.start_time)) && party_size < proto.party_size;
-        let mut moved = proto.clone();
-        let starts_at = if smaller {
-            let venue = &self.venues[self.venue(&proto.venue_id).unwrap_or_default()];
-            if party_size < venue.proto.min_party_size {
-                return Err(Refused::precondition("PARTY_TOO_SMALL"));
-            }
-            moved.party_size = party_size;
-            let terms = proto.terms.unwrap_or_default();
-            moved.total_cents = total(&terms, proto.price_per_person_cents, party_size);
-            moved.deposit_cents = deposit(&terms, moved.total_cents, party_size);
-            proto.starts_at.as_ref().map(moment).unwrap_or_default()
-        } else {
-            if let Some(refused) = self.refused(wish) {
-                return Err(refused);
-            }
-            self.priced(&mut moved, wish)
-        };
-        if request.expected_total_cents.is_some_and(|cents| cents != moved.total_cents) {
-            return Err(Refused::precondition("PRICE_CHANGED").with("total_cents", moved.total_cents));
-        }
-        moved.hold_expires_at = proto.hold_expires_at.map(|until| timestamp(moment(&until).min(starts_at)));
-        let keeps = Keeps::of(&self.bookings[n], request.rescheduled_by(), self.now);
-        moved.retained_cents = keeps.map_or(0, |keeps| keeps.beyond(moved.total_cents));
-        moved.refund_percent_max = keeps.map(|keeps| keeps.share);
-        moved.refund_due_cents = (rules::paid(&moved) - moved.total_cents - moved.retained_cents).max(0);
-        // A reschedule confirms the booking if its smaller deposit is already paid, but not an offer for which nothing
-        // was paid: the customer has not accepted it.
-        let answered = proto.waitlist_entry_id.is_empty() || rules::paid(&proto) > 0;
-        let confirms = proto.status() == BookingStatus::Pending
-            && rules::paid(&proto) < proto.deposit_cents
-            && rules::paid(&moved) >= moved.deposit_cents
-            && answered;
-        let changes_slot = slot != (date(&proto.date), time(&proto.start_time));
-        let is_open_offer = !proto.waitlist_entry_id.is_empty() && proto.status() == BookingStatus::Pending;
-        if changes_slot && is_open_offer && !confirms && self.is_offered(&proto, &moved) {
-            return Err(rules::not_in(&proto, "SLOT_ALREADY_OFFERED"));
-        }
-        if let Some(refused) = duplicate {
-            return Err(refused);
-        }
-        Arc::make_mut(&mut self.bookings[n]).base_cents = keeps.map_or(0, |keeps| keeps.base_cents);
-        let reply = self.change(n, "teppan.booking.rescheduled.v1", |booking| *booking = moved);
-        if changes_slot {
-            self.leave_queue(n);
-        }
-        if changes_slot && is_open_offer {
-            self.move_entry(n);
-        }
-        Ok(if confirms { self.confirm_booking(n) } else { reply })
-    }
-
     /// COMPLETED or NO_SHOW, after the start. Guests who did not come owe a fee, unless it is waived; what was paid
     /// counts towards it, also what was owed to them.
     pub(super) fn conclude(&mut self, id: &str, etag: &str, end: BookingStatus, waives_fee: bool) -> Answer {
@@ -280,6 +207,9 @@ impl Model {
         }
         if !begun(&proto, self.now) {
             return Err(rules::not_in(&proto, "BOOKING_NOT_STARTED"));
+        }
+        if end == BookingStatus::NoShow && proto.seated_at.is_some() {
+            return Err(rules::not_in(&proto, "BOOKING_SEATED"));
         }
         let fee = proto.terms.filter(|_| !waives_fee).map_or(0, |terms| terms.no_show_fee_per_person_cents);
         Arc::make_mut(&mut self.bookings[n]).proto.no_show_fee_cents = fee * i64::from(proto.party_size);
@@ -317,7 +247,7 @@ fn invalid_fields(request: &CreateBookingRequest) -> Vec<&'static str> {
         (request.idempotency_key.is_empty(), "idempotency_key"),
         (uuid::Uuid::parse_str(&request.venue_id).is_err(), "venue_id"),
         (!(1..=50).contains(&request.party_size), "party_size"),
-        (contact.email.is_empty(), "contact.email"),
+        (contact.email.is_empty() && request.source != WALK_IN, "contact.email"),
         (request.expected_total_cents.is_some_and(|cents| cents < 0), "expected_total_cents"),
     ];
     faults.into_iter().filter(|(wrong, _)| *wrong).map(|(_, field)| field).collect()

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use teppan_shared::contract::booking::v1::{
-    BatchCheckAvailabilityRequest, Booking, CancelBookingRequest, CompleteBookingRequest, ConfirmBookingRequest,
-    CreateBookingRequest, CreateBookingResponse, GetBookingRequest, GetVenueRequest, GetVenueResponse,
-    JoinWaitlistRequest, JoinWaitlistResponse, LeaveWaitlistRequest, ListAvailabilityRequest, ListAvailabilityResponse,
-    ListBookingsRequest, ListPaymentsRequest, ListWaitlistRequest, MarkNoShowRequest, Payment, RecordPaymentRequest,
-    RecordPaymentResponse, ReinstateBookingRequest, RescheduleBookingRequest, SetWeeklyScheduleRequest,
-    SetWeeklyScheduleResponse, Slot, SlotCheck, UpdateBookingRequest, UpdateSlotRequest, UpdateVenueRequest, Venue,
-    WaitlistEntry,
+    AssignTablesRequest, BatchCheckAvailabilityRequest, Booking, CancelBookingRequest, CompleteBookingRequest,
+    ConfirmBookingRequest, CreateBookingRequest, CreateBookingResponse, Floor, GetBookingRequest, GetFloorRequest,
+    GetVenueRequest, GetVenueResponse, JoinWaitlistRequest, JoinWaitlistResponse, LeaveWaitlistRequest,
+    ListAvailabilityRequest, ListAvailabilityResponse, ListBookingsRequest, ListFloorRequest, ListFloorResponse,
+    ListPaymentsRequest, ListWaitlistRequest, MarkNoShowRequest, PartiesOfArea, Payment, RecordPaymentRequest,
+    RecordPaymentResponse, ReinstateBookingRequest, RescheduleBookingRequest, SeatBookingRequest, SetFloorRequest,
+    SetFloorResponse, SetWeeklyScheduleRequest, SetWeeklyScheduleResponse, Slot, SlotCheck, UpdateBookingRequest,
+    UpdateSlotRequest, UpdateVenueRequest, Venue, WaitlistEntry,
 };
 use tonic::Code;
 
@@ -26,6 +27,8 @@ pub enum Call {
     MarkNoShow(MarkNoShowRequest),
     ReinstateBooking(ReinstateBookingRequest),
     UpdateBooking(Box<UpdateBookingRequest>),
+    AssignTables(AssignTablesRequest),
+    SeatBooking(SeatBookingRequest),
     GetBooking(GetBookingRequest),
     ListBookings(ListBookingsRequest),
     RecordPayment(RecordPaymentRequest),
@@ -38,6 +41,9 @@ pub enum Call {
     UpdateSlot(UpdateSlotRequest),
     UpdateVenue(UpdateVenueRequest),
     SetWeeklySchedule(SetWeeklyScheduleRequest),
+    SetFloor(SetFloorRequest),
+    GetFloor(GetFloorRequest),
+    ListFloor(ListFloorRequest),
     GetVenue(GetVenueRequest),
     ListAvailability(ListAvailabilityRequest),
     BatchCheckAvailability(BatchCheckAvailabilityRequest),
@@ -54,6 +60,8 @@ impl Call {
             Self::MarkNoShow(_) => "MarkNoShow",
             Self::ReinstateBooking(_) => "ReinstateBooking",
             Self::UpdateBooking(_) => "UpdateBooking",
+            Self::AssignTables(_) => "AssignTables",
+            Self::SeatBooking(_) => "SeatBooking",
             Self::GetBooking(_) => "GetBooking",
             Self::ListBookings(_) => "ListBookings",
             Self::RecordPayment(_) => "RecordPayment",
@@ -65,6 +73,9 @@ impl Call {
             Self::UpdateSlot(_) => "UpdateSlot",
             Self::UpdateVenue(_) => "UpdateVenue",
             Self::SetWeeklySchedule(_) => "SetWeeklySchedule",
+            Self::SetFloor(_) => "SetFloor",
+            Self::GetFloor(_) => "GetFloor",
+            Self::ListFloor(_) => "ListFloor",
             Self::GetVenue(_) => "GetVenue",
             Self::ListAvailability(_) => "ListAvailability",
             Self::BatchCheckAvailability(_) => "BatchCheckAvailability",
@@ -90,6 +101,9 @@ pub enum Reply {
     Venue(Venue),
     VenueAndSchedule(Box<GetVenueResponse>),
     LaidOut(SetWeeklyScheduleResponse),
+    FloorSet(SetFloorResponse),
+    Floor(Floor),
+    Parties(Box<ListFloorResponse>),
     Availability(ListAvailabilityResponse),
     Checks(Vec<SlotCheck>),
 }
@@ -97,14 +111,16 @@ pub enum Reply {
 impl Reply {
     /// The bookings in the answer.
     pub fn bookings(&mut self) -> impl Iterator<Item = &mut Booking> {
-        let (one, more): (_, &mut [Booking]) = match self {
-            Self::Created(response) => (response.booking.as_mut(), &mut []),
-            Self::Paid(response) => (response.booking.as_mut(), &mut []),
-            Self::Booking(booking) => (Some(booking), &mut []),
-            Self::Bookings(bookings) => (None, bookings),
-            _ => (None, &mut []),
+        let (one, more, areas): (_, &mut [Booking], &mut [PartiesOfArea]) = match self {
+            Self::Created(response) => (response.booking.as_mut(), &mut [], &mut []),
+            Self::Paid(response) => (response.booking.as_mut(), &mut [], &mut []),
+            Self::Booking(booking) => (Some(booking), &mut [], &mut []),
+            Self::Bookings(bookings) => (None, bookings, &mut []),
+            Self::Parties(listed) => (None, &mut [], &mut listed.areas),
+            _ => (None, &mut [], &mut []),
         };
-        one.into_iter().chain(more)
+        let parties = areas.iter_mut().flat_map(|of| of.seated.iter_mut().chain(&mut of.arriving).chain(&mut of.late));
+        one.into_iter().chain(more).chain(parties)
     }
 }
 

@@ -76,7 +76,11 @@ impl fmt::Display for Disagreement {
             "Model and service disagree in case {case} of seed {seed}; after {} attempts to shrink",
             shrunk.attempts
         )?;
-        writeln!(f, "it, these steps remain (from beginning {}):", shrunk.case.beginning)?;
+        writeln!(
+            f,
+            "it, these steps remain (from beginning {}, floors {:?}):",
+            shrunk.case.beginning, shrunk.case.floors
+        )?;
         for (n, step) in (1..).zip(&shrunk.case.steps) {
             writeln!(f, "  {n}. {step:?}")?;
         }

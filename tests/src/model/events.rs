@@ -103,7 +103,12 @@ fn apply(booking: &mut WireBooking, event: &BookingEvent) {
             }
         }
         Some(Data::BookingRescheduled(moved)) => {
-            (booking.date, booking.start_time) = (moved.date, moved.start_time);
+            let slot = (moved.date, moved.start_time);
+            // A party is seated, and a guest confirms, for one time.
+            booking.seated_at =
+                booking.seated_at.filter(|_| (&booking.date, &booking.start_time) == (&slot.0, &slot.1));
+            booking.guest_confirmed_at = booking.guest_confirmed_at.filter(|_| booking.starts_at == moved.starts_at);
+            (booking.date, booking.start_time) = slot;
             (booking.starts_at, booking.ends_at) = (moved.starts_at, moved.ends_at);
             booking.status = moved.status;
             booking.party_size = moved.party_size;
@@ -114,6 +119,7 @@ fn apply(booking: &mut WireBooking, event: &BookingEvent) {
             booking.hold_expires_at = moved.hold_expires_at;
             booking.retained_cents = moved.retained_cents.unwrap_or_default();
             booking.refund_percent_max = moved.refund_percent_max.filter(|percent| *percent != 100);
+            (booking.area, booking.tables, booking.occupied_until) = (moved.area, moved.tables, moved.occupied_until);
         }
         Some(Data::BookingCancelled(cancelled)) => {
             booking.status = cancelled.status;
@@ -140,10 +146,21 @@ fn apply(booking: &mut WireBooking, event: &BookingEvent) {
             if reinstated.status() == events::BookingStatus::Confirmed {
                 booking.confirmed_at = booking.confirmed_at.or(reinstated.occurred_at);
             }
+            booking.guest_confirmed_at = booking.guest_confirmed_at.filter(|_| booking.cancelled_at.is_none());
             (booking.cancelled_at, booking.cancelled_by, booking.no_show_fee_cents) = (None, 0, 0);
             booking.refund_due_cents = reinstated.refund_due_cents;
             booking.hold_expires_at = reinstated.hold_expires_at;
         }
+        Some(Data::BookingUpdated(updated)) => {
+            if updated.changed_fields().any(|field| field == events::BookingField::GuestConfirmedAt) {
+                booking.guest_confirmed_at = updated.occurred_at;
+            }
+        }
+        Some(Data::BookingTablesAssigned(assigned)) => {
+            (booking.area, booking.tables) = (assigned.area, assigned.tables);
+            booking.occupied_until = assigned.occupied_until;
+        }
+        Some(Data::BookingSeated(seated)) => booking.seated_at = seated.seated_at,
         Some(Data::PaymentRecorded(recorded)) => {
             let sums = (recorded.paid_cents, recorded.refunded_cents, recorded.refund_due_cents);
             pay(booking, sums, recorded.hold_expires_at);
@@ -200,6 +217,9 @@ fn of_creation(created: events::BookingCreated) -> WireBooking {
         confirmed_at: created.occurred_at.filter(|_| firm),
         waitlist_entry_id: created.waitlist_entry_id,
         terms: created.terms,
+        area: created.area,
+        tables: created.tables,
+        occupied_until: created.occupied_until,
         ..Default::default()
     }
 }

@@ -10,7 +10,8 @@ use teppan_shared::{
 
 use super::{
     bookings::{Target, begun},
-    calls::{Answer, Refused, Reply},
+    calls::{Answer, Reply},
+    floors::area_full,
     rules::{self, Wish, hold_until},
     state::{Model, date, moment, time},
 };
@@ -42,9 +43,12 @@ impl Model {
             return Err(not_allowed);
         }
         let slot = (date(&proto.date), time(&proto.start_time));
-        let wish = Wish { venue_id: &proto.venue_id, slot, party_size: proto.party_size, but: None };
+        let wish = Wish::new(&proto.venue_id, slot, proto.party_size);
         if proto.party_size > self.open_seats(wish) {
-            return Err(Refused::precondition("SLOT_FULL").with("open_seats", self.open_seats(wish)));
+            return Err(self.slot_full(wish));
+        }
+        if !self.has_its_place(n) {
+            return Err(area_full(0));
         }
         let starts_at = proto.starts_at.as_ref().map(moment).unwrap_or_default();
         let waits = !was_confirmed && rules::paid(&proto) < proto.deposit_cents;
@@ -57,6 +61,8 @@ impl Model {
                 booking.set_status(BookingStatus::Confirmed);
                 booking.confirmed_at = booking.confirmed_at.or(Some(timestamp(now)));
             }
+            // Who has cancelled since has not confirmed.
+            booking.guest_confirmed_at = booking.guest_confirmed_at.filter(|_| booking.cancelled_at.is_none());
             booking.cancelled_at = None;
             booking.set_cancelled_by(CancellationInitiator::Unspecified);
             booking.no_show_fee_cents = 0;

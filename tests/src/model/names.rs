@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use chrono::Days;
+use chrono::{Days, TimeDelta};
 
 use super::{
+    floor_plans::AREAS,
     operations::{Etag, Expected, Pick, SlotChoice},
     rules,
     schedules::STARTS,
-    state::{Booking, Model, Venue, date, time},
+    state::{Booking, Model, Slot, Venue, date, time},
 };
 
 /// A UUID that nothing has.
@@ -29,6 +30,18 @@ pub(super) fn named(model: &Model, slot_choice: SlotChoice) -> (String, String, 
         day_of(model, venue, slot_choice.day),
         STARTS[usize::from(slot_choice.start)].to_owned(),
     )
+}
+
+/// The next start at a venue, also if it began within the last 40 minutes.
+pub(super) fn next_start(model: &Model, venue_id: &str) -> Option<(String, String)> {
+    let venue = &model.venues[model.venue(venue_id)?];
+    let is_next = |slot: &Slot| slot.starts_at >= model.now - TimeDelta::minutes(40);
+    let ((date, start), _) = venue.slots.iter().find(|(_, slot)| is_next(slot))?;
+    Some((date.to_string(), start.format("%H:%M").to_string()))
+}
+
+pub(super) fn area(n: u8) -> String {
+    AREAS[usize::from(n) % AREAS.len()].to_owned()
 }
 
 pub(super) fn email(guest: u8) -> String {

@@ -73,6 +73,8 @@ pub enum Operation {
     UpdateSlot { slot_choice: SlotChoice, closed: Option<bool>, capacity: Option<i32>, price_cents: Option<i64> },
     UpdateVenue { venue: u8, policy: Policy, etag: Etag },
     SetSchedule { venue: u8, variant: u8, exception: Option<Exception> },
+    SetFloor { venue: u8, variant: u8 },
+    ListFloor { venue: u8, window_minutes: i32 },
     GetBooking { booking: Pick, by_code: bool },
     ListBookings { venue: Option<u8>, filter: Filter, page_size: i32, latest_first: bool },
     ListAvailability { venue: u8, from: Option<u8>, party_size: i32, bookable_only: bool },
@@ -96,6 +98,10 @@ pub struct Create {
     pub conversation: bool,
     pub expected: Expected,
     pub allow_duplicate: bool,
+    /// The wanted area, by its number.
+    pub area: Option<u8>,
+    /// A party at the door: for the next start instead of the chosen slot.
+    pub walk_in: bool,
     pub fault: Option<Fault>,
 }
 
@@ -201,12 +207,23 @@ pub enum Wish {
         expected: Expected,
         allow_duplicate: bool,
         by_venue: bool,
+        area: Option<u8>,
     },
     Complete,
     NoShow {
         waive_fee: bool,
     },
     Reinstate,
+    /// Different tables, by their numbers.
+    Tables {
+        area: Option<u8>,
+        tables: Vec<u8>,
+    },
+    Seat {
+        undo: bool,
+    },
+    /// The guest says that the party comes.
+    GuestConfirms,
     /// Sets one of some notes by the venue.
     Note(u8),
 }

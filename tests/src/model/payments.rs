@@ -150,10 +150,10 @@ impl Model {
     fn seats_are_free(&self, n: usize) -> bool {
         let proto = &self.bookings[n].proto;
         let slot = (date(&proto.date), time(&proto.start_time));
-        let wish = Wish { venue_id: &proto.venue_id, slot, party_size: proto.party_size, but: Some(n) };
+        let wish = Wish { but: Some(n), ..Wish::new(&proto.venue_id, slot, proto.party_size) };
         let venue = self.venue(&proto.venue_id).map(|n| &self.venues[n]);
         let open = venue.and_then(|venue| venue.slots.get(&slot)).is_some_and(|slot| slot.opening.open());
-        open && !has_begun(proto, self.now) && self.open_seats(wish) >= proto.party_size
+        open && !has_begun(proto, self.now) && self.open_seats(wish) >= proto.party_size && self.has_its_place(n)
     }
 
     /// All matching payments, in the order of recording.

@@ -1,6 +1,6 @@
 //! Makes calls to the real service.
 
-use teppan_shared::contract::booking::v1::{Booking, GetVenueResponse, ListBookingsRequest, Venue};
+use teppan_shared::contract::booking::v1::{Booking, Floor, GetVenueResponse, ListBookingsRequest, Venue};
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
@@ -12,8 +12,19 @@ use super::{
 use crate::clients::BookingClients;
 
 /// The metadata of refusals that the contract names.
-const METADATA: [&str; 8] =
-    ["open_seats", "total_cents", "status", "capacity", "reserved_seats", "paid_cents", "undo_minutes", "booking_id"];
+const METADATA: [&str; 11] = [
+    "open_seats",
+    "limit",
+    "tables",
+    "early_minutes",
+    "total_cents",
+    "status",
+    "capacity",
+    "reserved_seats",
+    "paid_cents",
+    "undo_minutes",
+    "booking_id",
+];
 
 /// An answer, and the etags of its bookings.
 #[derive(Debug, Clone)]
@@ -47,6 +58,8 @@ async fn reply(clients: &mut BookingClients, call: Call) -> Result<Reply, Status
         Call::MarkNoShow(request) => booking(bookings.mark_no_show(request).await?.into_inner().booking),
         Call::ReinstateBooking(request) => booking(bookings.reinstate_booking(request).await?.into_inner().booking),
         Call::UpdateBooking(request) => booking(bookings.update_booking(*request).await?.into_inner().booking),
+        Call::AssignTables(request) => booking(bookings.assign_tables(request).await?.into_inner().booking),
+        Call::SeatBooking(request) => booking(bookings.seat_booking(request).await?.into_inner().booking),
         Call::GetBooking(request) => booking(bookings.get_booking(request).await?.into_inner().booking),
         Call::ListBookings(request) => Reply::Bookings(pages(clients, request).await?),
         Call::RecordPayment(request) => Reply::Paid(payments.record_payment(request).await?.into_inner()),
@@ -78,6 +91,17 @@ async fn reply(clients: &mut BookingClients, call: Call) -> Result<Reply, Status
             Reply::Venue(schedule.update_venue(request).await?.into_inner().venue.unwrap_or_default())
         }
         Call::SetWeeklySchedule(request) => Reply::LaidOut(schedule.set_weekly_schedule(request).await?.into_inner()),
+        Call::SetFloor(request) => {
+            let mut done = schedule.set_floor(request).await?.into_inner();
+            done.floor.iter_mut().for_each(cut_floor);
+            Reply::FloorSet(done)
+        }
+        Call::GetFloor(request) => {
+            let mut floor = schedule.get_floor(request).await?.into_inner().floor.unwrap_or_default();
+            cut_floor(&mut floor);
+            Reply::Floor(floor)
+        }
+        Call::ListFloor(request) => Reply::Parties(Box::new(bookings.list_floor(request).await?.into_inner())),
         Call::GetVenue(request) => {
             let response: GetVenueResponse = schedule.get_venue(request).await?.into_inner();
             Reply::VenueAndSchedule(Box::new(response))
@@ -120,6 +144,11 @@ fn refused(status: &Status) -> Refused {
 fn cut(booking: &mut Booking) -> SeenEtag {
     let etag = std::mem::take(&mut booking.etag);
     SeenEtag { id: booking.booking_id.clone(), version: booking.version, etag }
+}
+
+/// Floors are not compared by etag.
+fn cut_floor(floor: &mut Floor) {
+    floor.etag.clear();
 }
 
 fn cut_venue(venue: &mut Venue) -> String {

@@ -2,21 +2,20 @@
 
 use prost_types::FieldMask;
 use teppan_shared::contract::booking::v1::{
-    BatchCheckAvailabilityRequest, Booking, BookingOrder, BookingStatus, CancelBookingRequest, CancellationInitiator,
-    CompleteBookingRequest, ConfirmBookingRequest, Contact, CreateBookingRequest, GetBookingRequest,
-    ListAvailabilityRequest, ListBookingsRequest, ListPaymentsRequest, ListWaitlistRequest, MarkNoShowRequest,
-    PaymentKind, PaymentMethod, RecordPaymentRequest, ReinstateBookingRequest, RescheduleBookingRequest,
-    ScheduleException, SetWeeklyScheduleRequest, SlotQuery, UpdateBookingRequest, UpdateVenueRequest,
-    Venue as WireVenue, WaitlistEntryStatus,
+    BatchCheckAvailabilityRequest, BookingOrder, BookingStatus, Contact, CreateBookingRequest, GetBookingRequest,
+    ListAvailabilityRequest, ListBookingsRequest, ListFloorRequest, ListPaymentsRequest, ListWaitlistRequest,
+    PaymentKind, PaymentMethod, RecordPaymentRequest, ScheduleException, SetFloorRequest, SetWeeklyScheduleRequest,
+    SlotQuery, UpdateVenueRequest, Venue as WireVenue, WaitlistEntryStatus,
 };
 
 use super::{
     calls::Call,
-    names::{UNKNOWN_ID, day_of, email, etag, expected_total, id, named, pick, venue},
-    operations::{
-        Amount, Change, Create, Different, Etag, Exception, Fault, Filter, Key, Operation, Pay, Policy, Wish,
-    },
-    schedules::{STARTS, schedule},
+    door::WALK_IN,
+    floor_plans::floor,
+    names::{UNKNOWN_ID, area, day_of, email, etag, expected_total, id, named, next_start, pick, venue},
+    operations::{Amount, Create, Different, Etag, Exception, Fault, Filter, Key, Operation, Pay, Policy},
+    plan_change::plan_change,
+    schedules::schedule,
     state::{Model, Venue},
     stripe_sequences::StripeSequences,
     waits::{self, Waits},
@@ -65,6 +64,14 @@ impl Planner {
                 let exceptions = exception.map(|exception| different(model, venue, exception)).into_iter().collect();
                 let venue_id = venue.proto.venue_id.clone();
                 Call::SetWeeklySchedule(SetWeeklyScheduleRequest { venue_id, periods: schedule(variant), exceptions })
+            }
+            &Operation::SetFloor { venue: n, variant } => {
+                let floor = Some(floor(variant, &venue(model, n).proto.venue_id));
+                Call::SetFloor(SetFloorRequest { floor, validate_only: false })
+            }
+            &Operation::ListFloor { venue: n, window_minutes } => {
+                let venue_id = venue(model, n).proto.venue_id.clone();
+                Call::ListFloor(ListFloorRequest { venue_id, window_minutes, ..Default::default() })
             }
             &Operation::GetBooking { booking, by_code } => match (pick(model, booking), by_code) {
                 (Some(booking), true) => Call::GetBooking(GetBookingRequest {
@@ -150,9 +157,17 @@ impl Planner {
             special_requests: format!("A table for {}.", create.party_size),
             expected_total_cents: None,
             source: "model".to_owned(),
+            area: create.area.map_or_else(String::new, area),
             allow_duplicate: create.allow_duplicate,
             ..Default::default()
         };
+        if create.walk_in {
+            (request.contact, request.source) = (None, WALK_IN.to_owned());
+            request.conversation_id.clear();
+            if let Some((date, start_time)) = next_start(model, &request.venue_id) {
+                (request.date, request.start_time) = (date, start_time);
+            }
+        }
         request.expected_total_cents = expected_total(
             model,
             &request.venue_id,
@@ -172,7 +187,8 @@ impl Planner {
             Some(Fault::NoKey) => request.idempotency_key.clear(),
             Some(Fault::NoVenue) => request.venue_id.clear(),
             Some(Fault::NoParty) => request.party_size = 0,
-            Some(Fault::NoEmail) => request.contact.get_or_insert_default().email.clear(),
+            // A walk-in needs none.
+            Some(Fault::NoEmail) => request.contact.iter_mut().for_each(|contact| contact.email.clear()),
             Some(Fault::NegativePrice) => request.expected_total_cents = Some(-1),
             Some(Fault::PartyOf(party_size)) => request.party_size = party_size,
         }
@@ -181,62 +197,6 @@ impl Planner {
         }
         request
     }
-}
-
-fn plan_change(model: &Model, change: &Change) -> Call {
-    let booking = pick(model, change.booking);
-    let booking_id = id(booking);
-    let etag = booking.map_or_else(String::new, |booking| etag(model, &booking_id, booking.proto.version, change.etag));
-    match &change.wish {
-        Wish::Confirm => Call::ConfirmBooking(ConfirmBookingRequest { booking_id, etag, ..Default::default() }),
-        &Wish::Cancel { by_venue } => {
-            let by = initiator(by_venue);
-            Call::CancelBooking(CancelBookingRequest {
-                booking_id,
-                etag,
-                cancelled_by: by.into(),
-                validate_only: false,
-            })
-        }
-        &Wish::Reschedule { day, start, party_size, expected, allow_duplicate, by_venue } => {
-            let venue = booking.and_then(|booking| model.venue(&booking.proto.venue_id)).map(|n| &model.venues[n]);
-            let date = day.zip(venue).map_or_else(String::new, |(day, venue)| day_of(model, venue, day));
-            let start_time = start.map_or_else(String::new, |start| STARTS[usize::from(start)].to_owned());
-            let expected_total_cents = booking.and_then(|booking| {
-                let date = if date.is_empty() { &booking.proto.date } else { &date };
-                let start = if start_time.is_empty() { &booking.proto.start_time } else { &start_time };
-                let party_size = party_size.unwrap_or(booking.proto.party_size);
-                expected_total(model, &booking.proto.venue_id, (date, start), party_size, expected)
-            });
-            let request = RescheduleBookingRequest {
-                booking_id,
-                etag,
-                date,
-                start_time,
-                party_size,
-                expected_total_cents,
-                allow_duplicate,
-                rescheduled_by: initiator(by_venue).into(),
-                ..Default::default()
-            };
-            Call::RescheduleBooking(request)
-        }
-        Wish::Complete => Call::CompleteBooking(CompleteBookingRequest { booking_id, etag, validate_only: false }),
-        &Wish::NoShow { waive_fee } => {
-            Call::MarkNoShow(MarkNoShowRequest { booking_id, etag, validate_only: false, waive_fee })
-        }
-        Wish::Reinstate => Call::ReinstateBooking(ReinstateBookingRequest { booking_id, etag, validate_only: false }),
-        Wish::Note(n) => Call::UpdateBooking(Box::new(UpdateBookingRequest {
-            booking: Some(Booking { booking_id, venue_notes: format!("note {n}"), ..Default::default() }),
-            update_mask: Some(FieldMask { paths: vec!["venue_notes".to_owned()] }),
-            etag,
-            validate_only: false,
-        })),
-    }
-}
-
-fn initiator(by_venue: bool) -> CancellationInitiator {
-    if by_venue { CancellationInitiator::Venue } else { CancellationInitiator::Customer }
 }
 
 fn update_venue(model: &Model, n: u8, policy: Policy, wanted: Etag) -> UpdateVenueRequest {

@@ -69,7 +69,7 @@ impl Model {
         let listed = venue.slots.keys().filter(|(day, _)| (from..=to).contains(day));
         let slots = listed.map(|&slot| {
             let party_size = request.party_size.max(1);
-            self.availability(Wish { venue_id: &request.venue_id, slot, party_size, but: None })
+            self.availability(Wish::new(&request.venue_id, slot, party_size))
         });
         let slots = slots.filter(|slot| slot.bookable || !request.bookable_only).collect();
         Ok(Reply::Availability(ListAvailabilityResponse {
@@ -87,8 +87,7 @@ impl Model {
     fn check_one(&self, query: &SlotQuery) -> SlotCheck {
         let slot = (date(&query.date), time(&query.start_time));
         let party_size = query.party_size.max(1);
-        let wish = Wish { venue_id: &query.venue_id, slot, party_size, but: None };
-        let availability = self.availability(wish);
+        let availability = self.availability(Wish::new(&query.venue_id, slot, party_size));
         let venue = self.venue(&query.venue_id).map(|n| &self.venues[n].proto);
         let has_slot = availability.starts_at.is_some();
         let terms = venue.filter(|_| has_slot).map(rules::terms).unwrap_or_default();
@@ -114,7 +113,11 @@ impl Model {
         let venue = self.venue(wish.venue_id).map(|n| &self.venues[n]);
         if let Some(slot) = venue.and_then(|venue| venue.slots.get(&wish.slot)) {
             proto.starts_at = Some(timestamp(slot.starts_at));
-            proto.ends_at = Some(timestamp(slot.ends_at));
+            let ends_at = venue.map(|venue| venue.visit_end(wish.slot, slot, wish.party_size));
+            proto.ends_at = ends_at.map(timestamp);
+            let open =
+                |(area, open_seats): (&wire::Area, i32)| wire::AreaAvailability { area: area.area.clone(), open_seats };
+            proto.areas = self.open_areas(wish).into_iter().map(open).collect();
             proto.capacity = slot.capacity;
             proto.open_seats = self.open_seats(wish);
             proto.price_per_person_cents = slot.price_cents;

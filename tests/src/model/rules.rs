@@ -78,6 +78,12 @@ pub fn terms(venue: &wire::Venue) -> BookingTerms {
     }
 }
 
+/// The terms of a booking that is made now. A party at the door pays no deposit, has no least total, and no fee.
+pub fn terms_for(venue: &wire::Venue, walk_in: bool) -> BookingTerms {
+    let BookingTerms { full_refund_hours, late_refund_percent, .. } = terms(venue);
+    if walk_in { BookingTerms { full_refund_hours, late_refund_percent, ..Default::default() } } else { terms(venue) }
+}
+
 /// The part of the paid amount that a change of a booking gives back now, in percent; `None`: all that was ever paid.
 pub fn refund_percent(booking: &wire::Booking, by: CancellationInitiator, now: DateTime<Utc>) -> Option<i32> {
     if by == CancellationInitiator::Venue {
@@ -120,19 +126,38 @@ impl Keeps {
     }
 }
 
+/// How long after the start of a slot a party at the door still gets it.
+const WALK_IN_LATE_MINUTES: i32 = 30;
+
 /// A slot, and the party that wants it.
 #[derive(Debug, Clone, Copy)]
 pub struct Wish<'a> {
     pub venue_id: &'a str,
     pub slot: SlotTime,
     pub party_size: i32,
+    /// The area in which it wants to sit; empty: any.
+    pub area: &'a str,
+    /// Whether it stands at the door.
+    pub walk_in: bool,
     /// The booking that is rescheduled: its own seats count as free.
     pub but: Option<usize>,
+}
+
+impl<'a> Wish<'a> {
+    pub fn new(venue_id: &'a str, slot: SlotTime, party_size: i32) -> Self {
+        Self { venue_id, slot, party_size, area: "", walk_in: false, but: None }
+    }
 }
 
 impl Model {
     /// The first reason, in the order of `unavailable_reason`, why a party cannot book a slot.
     pub fn unavailable(&self, wish: Wish) -> Option<UnavailableReason> {
+        let by_floor = || self.refused_by_floor(wish).map(|_| UnavailableReason::SlotFull);
+        self.unavailable_slot(wish).or_else(by_floor)
+    }
+
+    /// The same without the floor.
+    pub fn unavailable_slot(&self, wish: Wish) -> Option<UnavailableReason> {
         let Some(venue) = self.venue(wish.venue_id).map(|n| &self.venues[n]) else {
             return Some(UnavailableReason::VenueNotFound);
         };
@@ -140,7 +165,8 @@ impl Model {
         let Some(slot) = venue.slots.get(&wish.slot) else {
             return Some(if beyond { UnavailableReason::TooFarAhead } else { UnavailableReason::SlotNotFound });
         };
-        let notice = TimeDelta::minutes(venue.proto.notice_minutes.into());
+        let notice = if wish.walk_in { -WALK_IN_LATE_MINUTES } else { venue.proto.notice_minutes };
+        let notice = TimeDelta::minutes(notice.into());
         let reasons = [
             (wish.party_size < venue.proto.min_party_size, UnavailableReason::PartyTooSmall),
             (wish.party_size > venue.proto.max_party_size, UnavailableReason::PartyTooLarge),
@@ -154,10 +180,12 @@ impl Model {
 
     /// The refusal of a booking whose customer has another one at that time.
     pub fn duplicate(&self, wish: Wish, customer_id: &str) -> Option<Refused> {
-        let slot = self.venues[self.venue(wish.venue_id)?].slots.get(&wish.slot)?;
+        let venue = &self.venues[self.venue(wish.venue_id)?];
+        let slot = venue.slots.get(&wish.slot)?;
+        let leaves_at = venue.visit_end(wish.slot, slot, wish.party_size);
         let overlaps = |booking: &wire::Booking| {
             let [from, until] = [&booking.starts_at, &booking.ends_at].map(|at| at.as_ref().map(moment));
-            from < Some(slot.ends_at) && until > Some(slot.starts_at)
+            from < Some(leaves_at) && until > Some(slot.starts_at)
         };
         let others = self.bookings.iter().enumerate().filter(|&(n, booking)| {
             let proto = &booking.proto;
@@ -178,13 +206,18 @@ impl Model {
         capacity - self.reserved(wish.venue_id, wish.slot, wish.but)
     }
 
+    /// The refusal of a party for which too many others arrive at the same time.
+    pub fn slot_full(&self, wish: Wish) -> Refused {
+        Refused::precondition("SLOT_FULL").with("open_seats", self.open_seats(wish)).with("limit", "slot")
+    }
+
     /// [`Model::unavailable`], as an error.
     pub fn refused(&self, wish: Wish) -> Option<Refused> {
-        let reason = self.unavailable(wish)?;
+        let Some(reason) = self.unavailable_slot(wish) else { return self.refused_by_floor(wish) };
         let name = reason.as_str_name().trim_start_matches("UNAVAILABLE_REASON_");
         Some(match reason {
             UnavailableReason::VenueNotFound | UnavailableReason::SlotNotFound => Refused::not_found(name),
-            UnavailableReason::SlotFull => Refused::precondition(name).with("open_seats", self.open_seats(wish)),
+            UnavailableReason::SlotFull => self.slot_full(wish),
             _ => Refused::precondition(name),
         })
     }

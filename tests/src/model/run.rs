@@ -4,13 +4,14 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use chrono::TimeDelta;
 use teppan_shared::contract::booking::v1::{
-    BookingOrder, BookingStatus, GetVenueRequest, ListAvailabilityRequest, ListBookingsRequest, PaymentKind,
+    BookingOrder, BookingStatus, GetFloorRequest, GetVenueRequest, ListAvailabilityRequest, ListBookingsRequest,
+    ListFloorRequest, PaymentKind,
 };
 
 use super::{
     audit::audit,
     calls::{Answer, Call, Refused, Reply},
-    events,
+    events, floor_checks,
     operations::{Operation, Step, StripeSequence},
     orders::{Observed, explain},
     perform::Seen,
@@ -27,6 +28,8 @@ use super::{
 pub struct Case {
     /// The index of its start time.
     pub beginning: u8,
+    /// The floor that each venue has at the start.
+    pub floors: [u8; 2],
     pub steps: Vec<Step>,
     /// Whether the service's own audit runs at the end.
     pub audited: bool,
@@ -56,7 +59,7 @@ pub async fn run(case: &Case) -> Result<Tally, Failure> {
 }
 
 async fn take_steps(case: &Case) -> Result<Tally, Failure> {
-    let (stage, model) = Box::pin(Stage::start(case.beginning))
+    let (stage, model) = Box::pin(Stage::start(case.beginning, case.floors))
         .await
         .map_err(|what| Failure { steps: 0, what: format!("At the start: {what}") })?;
     let mut run = Run { stage, model, planner: Planner::default(), tally: Tally::default() };
@@ -158,6 +161,7 @@ impl Run {
         }
         let all = seen.iter().chain(after.iter().map(|(_, seen)| seen));
         all.flat_map(|seen| seen.etags.clone()).try_for_each(|seen| etags.note(seen))?;
+        floor_checks::check(&self.model, &model)?;
         self.model = model;
         Ok(())
     }
@@ -175,6 +179,9 @@ impl Run {
             calls.push(Call::GetVenue(GetVenueRequest { venue_id: venue.proto.venue_id.clone() }));
             let first = venue.slots.keys().next().map_or_else(String::new, |(day, _)| day.to_string());
             let all = ListAvailabilityRequest { from_date: first, page_size: 2000, ..Default::default() };
+            calls.push(Call::GetFloor(GetFloorRequest { venue_id: venue.proto.venue_id.clone() }));
+            let (venue_id, window_minutes) = (venue.proto.venue_id.clone(), 1440);
+            calls.push(Call::ListFloor(ListFloorRequest { venue_id, window_minutes, ..Default::default() }));
             calls.push(Call::ListAvailability(ListAvailabilityRequest {
                 venue_id: venue.proto.venue_id.clone(),
                 ..all

@@ -25,6 +25,7 @@ const AUDITED_CASES: u64 = 3;
 /// The steps of one case, and the simpler forms of each.
 struct Trees {
     beginning: u8,
+    floors: [u8; 2],
     audited: bool,
     trees: Vec<Tree>,
 }
@@ -32,7 +33,7 @@ struct Trees {
 impl Trees {
     fn case(&self) -> Case {
         let steps = self.trees.iter().map(ValueTree::current).collect();
-        Case { beginning: self.beginning, steps, audited: self.audited }
+        Case { beginning: self.beginning, floors: self.floors, steps, audited: self.audited }
     }
 }
 
@@ -49,7 +50,9 @@ fn trees(drive: Drive, case: u64) -> Trees {
         count += tree.current().operations();
         trees.push(tree as Tree);
     }
-    Trees { beginning: bytes[0] % 3, audited: case < AUDITED_CASES, trees }
+    // Half of the venues begin without a floor.
+    let floors = [bytes[1], bytes[2]].map(|byte| if byte % 2 == 0 { 0 } else { byte / 2 % 6 });
+    Trees { beginning: bytes[0] % 3, floors, audited: case < AUDITED_CASES, trees }
 }
 
 impl Case {

@@ -8,7 +8,7 @@ use futures::future::{join, join_all};
 use secrecy::SecretString;
 use teppan_shared::{
     clock::{Clock, SteeredTime},
-    contract::booking::v1::{CreateVenueRequest, SetWeeklyScheduleRequest},
+    contract::booking::v1::{CreateVenueRequest, SetFloorRequest, SetWeeklyScheduleRequest},
     gather::GatherLimits,
     keys::Keys,
     time_zone::TimeZone,
@@ -17,6 +17,7 @@ use teppan_shared::{
 use super::{
     calls::{Answer, Call, Refused, Reply},
     etags::SeenEtag,
+    floor_plans::floor,
     perform::{Seen, perform},
     schedules::schedule,
     state::{Model, Venue},
@@ -47,7 +48,7 @@ impl Stage {
     ///
     /// # Errors
     /// A call that failed, or an unexpected answer.
-    pub async fn start(beginning: u8) -> Result<(Self, Model), String> {
+    pub async fn start(beginning: u8, floors: [u8; 2]) -> Result<(Self, Model), String> {
         let now: DateTime<Utc> = BEGINNINGS[usize::from(beginning) % BEGINNINGS.len()].parse().unwrap_or_default();
         let time = SteeredTime::at(now);
         let (url, keys) = (harness::database(&booking_service::app::DEFINITION).await, Keys::random());
@@ -71,6 +72,11 @@ impl Stage {
         for (n, zone) in ["Europe/Berlin", "America/New_York"].into_iter().enumerate() {
             stage.open_venue(&mut model, n, zone).await?;
         }
+        for (n, variant) in floors.into_iter().enumerate() {
+            let floor = Some(floor(variant, &model.venues[n].proto.venue_id));
+            let set = Call::SetFloor(SetFloorRequest { floor, validate_only: false });
+            stage.set_up(&mut model, &set).await?;
+        }
         Ok((stage, model))
     }
 
@@ -92,12 +98,23 @@ impl Stage {
         let (id, etag) = (proto.venue_id.clone(), std::mem::take(&mut proto.etag));
         Arc::make_mut(&mut model.etags).note(SeenEtag { id: id.clone(), version: 0, etag })?;
         let zone = TimeZone::parse(zone)?;
-        let venue = Venue { proto, changes: 0, zone, schedule: None, slots: std::collections::BTreeMap::default() };
+        let venue = Venue {
+            proto,
+            changes: 0,
+            zone,
+            schedule: None,
+            slots: std::collections::BTreeMap::default(),
+            floor: None,
+        };
         model.venues.push(Arc::new(venue));
         let set = SetWeeklyScheduleRequest { venue_id: id, periods: schedule(0), exceptions: Vec::new() };
         let set = Call::SetWeeklySchedule(set);
-        let seen = perform(clients, &set).await.answer;
-        let expected = model.take(&set, &seen);
+        self.set_up(model, &set).await
+    }
+
+    async fn set_up(&self, model: &mut Model, call: &Call) -> Result<(), String> {
+        let seen = perform(self.any_clients(), call).await.answer;
+        let expected = model.take(call, &seen);
         if expected == seen { Ok(()) } else { Err(format!("{expected:?}\n{seen:?}")) }
     }
 

@@ -56,6 +56,8 @@ pub struct Venue {
     pub zone: TimeZone,
     pub schedule: Option<Schedule>,
     pub slots: BTreeMap<SlotTime, Slot>,
+    /// With an empty etag.
+    pub floor: Option<wire::Floor>,
 }
 
 #[derive(Debug, Clone)]
@@ -170,6 +172,7 @@ impl Model {
     fn make(&mut self, call: &Call, seen: &Answer) -> Answer {
         match call {
             Call::CreateBooking(request) => self.create_booking(request, seen),
+            Call::ConfirmBooking(request) if request.confirmed_by_guest => self.confirm_by_guest(request),
             Call::ConfirmBooking(request) => self.confirm(&request.booking_id, &request.etag),
             Call::CancelBooking(request) => self.cancel(request),
             Call::RescheduleBooking(request) => self.reschedule(request),
@@ -181,6 +184,8 @@ impl Model {
             }
             Call::ReinstateBooking(request) => self.reinstate(&request.booking_id, &request.etag),
             Call::UpdateBooking(request) => self.note(request),
+            Call::AssignTables(request) => self.assign_tables(request),
+            Call::SeatBooking(request) => self.seat_booking(request),
             Call::GetBooking(request) => self.get_booking(request),
             Call::ListBookings(request) => Ok(self.list_bookings(request)),
             Call::RecordPayment(request) => self.record_payment(request, seen),
@@ -192,6 +197,9 @@ impl Model {
             Call::UpdateSlot(request) => self.update_slot(request),
             Call::UpdateVenue(request) => self.update_venue(request),
             Call::SetWeeklySchedule(request) => self.set_weekly_schedule(request),
+            Call::SetFloor(request) => self.set_floor(request),
+            Call::GetFloor(request) => self.get_floor(request),
+            Call::ListFloor(request) => self.list_floor(request),
             Call::GetVenue(request) => self.get_venue(request),
             Call::ListAvailability(request) => self.list_availability(request),
             Call::BatchCheckAvailability(request) => Ok(self.check(request)),

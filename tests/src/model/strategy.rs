@@ -4,9 +4,12 @@ use std::ops::RangeInclusive;
 
 use proptest::{collection::vec, option, prelude::*};
 
-use super::operations::{
-    Amount, Change, Create, Different, Etag, Exception, Expected, Fault, Filter, Join, Key, Operation, Pay, Pick,
-    Policy, SlotChoice, Step, StripeSequence, StripeStep, Wish,
+use super::{
+    operations::{
+        Amount, Change, Create, Different, Etag, Exception, Expected, Fault, Filter, Join, Key, Operation, Pay, Pick,
+        Policy, SlotChoice, Step, StripeSequence, StripeStep, Wish,
+    },
+    strategy_floors::{area, list_floor, seat, set_floor, tables},
 };
 
 /// About how many operations a case has. Each case has its own database.
@@ -54,6 +57,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         4 => update_slot(),
         2 => update_venue(),
         1 => set_schedule(),
+        2 => set_floor(),
         4 => read(),
         14 => payment(),
         12 => waiting(),
@@ -150,16 +154,21 @@ fn create() -> impl Strategy<Value = Create> {
         (51_i32..60).prop_map(Fault::PartyOf),
     ];
     let fault = option::weighted(0.03, fault);
-    (key(), slot_choice(), 1_i32..=6, 0_u8..4, any::<bool>(), expected(), allow_duplicate(), fault).prop_map(
-        |(key, slot_choice, party_size, guest, conversation, expected, allow_duplicate, fault)| Create {
-            key,
-            slot_choice,
-            party_size,
-            guest,
-            conversation,
-            expected,
-            allow_duplicate,
-            fault,
+    let seats = (area(), prop::bool::weighted(0.12));
+    (key(), slot_choice(), 1_i32..=6, 0_u8..4, any::<bool>(), expected(), allow_duplicate(), seats, fault).prop_map(
+        |(key, slot_choice, party_size, guest, conversation, expected, allow_duplicate, (area, walk_in), fault)| {
+            Create {
+                key,
+                slot_choice,
+                party_size,
+                guest,
+                conversation,
+                expected,
+                allow_duplicate,
+                area,
+                walk_in,
+                fault,
+            }
         },
     )
 }
@@ -167,14 +176,15 @@ fn create() -> impl Strategy<Value = Create> {
 fn change() -> impl Strategy<Value = Change> {
     let by_venue = prop::bool::weighted(0.2);
     let times = (option::of(0_u8..5), option::of(0_u8..5));
-    let reschedule = (times, option::of(1_i32..=7), expected(), allow_duplicate(), by_venue).prop_map(
-        |((day, start), party_size, expected, allow_duplicate, by_venue)| Wish::Reschedule {
+    let reschedule = (times, option::of(1_i32..=7), expected(), allow_duplicate(), by_venue, area()).prop_map(
+        |((day, start), party_size, expected, allow_duplicate, by_venue, area)| Wish::Reschedule {
             day,
             start,
             party_size,
             expected,
             allow_duplicate,
             by_venue,
+            area,
         },
     );
     let wish = prop_oneof![
@@ -185,6 +195,9 @@ fn change() -> impl Strategy<Value = Change> {
         2 => prop::bool::weighted(0.2).prop_map(|waive_fee| Wish::NoShow { waive_fee }),
         3 => Just(Wish::Reinstate),
         1 => (0_u8..3).prop_map(Wish::Note),
+        4 => tables(),
+        2 => seat(),
+        2 => Just(Wish::GuestConfirms),
     ];
     (pick(), etag(), wish).prop_map(|(booking, etag, wish)| Change { booking, etag, wish })
 }
@@ -277,5 +290,6 @@ fn read() -> impl Strategy<Value = Operation> {
             Operation::ListAvailability { venue, from, party_size, bookable_only }
         }),
         vec((slot_choice(), 0_i32..8), 1..6).prop_map(|queries| Operation::Check { queries }),
+        list_floor(),
     ]
 }

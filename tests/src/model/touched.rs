@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use teppan_shared::contract::booking::v1::{
-    GetBookingRequest, GetVenueRequest, ListAvailabilityRequest, ListPaymentsRequest,
+    GetBookingRequest, GetFloorRequest, GetVenueRequest, ListAvailabilityRequest, ListPaymentsRequest,
 };
 
 use super::{
@@ -18,6 +18,7 @@ pub struct Touched {
     bookings: BTreeSet<String>,
     days: BTreeSet<(String, String)>,
     venues: BTreeSet<String>,
+    floors: BTreeSet<String>,
     /// Bookings whose payments can have grown in number.
     paid: BTreeSet<String>,
 }
@@ -42,6 +43,8 @@ impl Touched {
                 Call::CompleteBooking(request) => touched.booking(&request.booking_id),
                 Call::MarkNoShow(request) => touched.booking(&request.booking_id),
                 Call::ReinstateBooking(request) => touched.booking(&request.booking_id),
+                Call::AssignTables(request) => touched.booking(&request.booking_id),
+                Call::SeatBooking(request) => touched.booking(&request.booking_id),
                 Call::UpdateBooking(request) => {
                     touched.booking(request.booking.as_ref().map_or("", |booking| &booking.booking_id));
                 }
@@ -74,11 +77,18 @@ impl Touched {
                     touched.venues.insert(request.venue_id.clone());
                     touched.days.insert((request.venue_id.clone(), String::new()));
                 }
+                Call::SetFloor(request) => {
+                    let venue_id = request.floor.as_ref().map_or_else(String::new, |floor| floor.venue_id.clone());
+                    touched.days.insert((venue_id.clone(), String::new()));
+                    touched.floors.insert(venue_id);
+                }
                 Call::GetBooking(_)
                 | Call::ListPayments(_)
                 | Call::ListWaitlist(_)
                 | Call::ListBookings(_)
                 | Call::GetVenue(_)
+                | Call::GetFloor(_)
+                | Call::ListFloor(_)
                 | Call::ListAvailability(_)
                 | Call::BatchCheckAvailability(_) => {}
             }
@@ -104,8 +114,9 @@ impl Touched {
         let known = |id: &str| model.venue(id).is_some();
         let days = self.days.iter().filter(|(venue, _)| known(venue)).map(|(venue, day)| availability(venue, day));
         let venues = self.venues.iter().map(|id| Call::GetVenue(GetVenueRequest { venue_id: id.clone() }));
+        let floors = self.floors.into_iter().map(|venue_id| Call::GetFloor(GetFloorRequest { venue_id }));
         let paid = self.paid.into_iter().map(payments);
-        bookings.chain(days).chain(venues).chain(paid).collect()
+        bookings.chain(days).chain(venues).chain(floors).chain(paid).collect()
     }
 }
 

@@ -54,7 +54,7 @@ impl Model {
             }));
         }
         let slot = (date(&request.date), time(&request.start_time));
-        let wish = Wish { venue_id: &request.venue_id, slot, party_size: request.party_size, but: None };
+        let wish = Wish::new(&request.venue_id, slot, request.party_size);
         let reason = self.unavailable(wish);
         if let Some(refused) = self.refused(wish).filter(|_| reason != Some(UnavailableReason::SlotFull)) {
             return Err(refused);
@@ -77,7 +77,7 @@ impl Model {
             return Err(Refused::precondition("SLOT_AVAILABLE").with("open_seats", self.open_seats(wish)));
         }
         let venue = &self.venues[self.venue(&request.venue_id).unwrap_or_default()];
-        let capacity = venue.slots[&slot].capacity;
+        let capacity = self.capacity_for_one(venue, &venue.slots[&slot], &[]);
         if request.party_size > capacity {
             return Err(Refused::precondition("PARTY_EXCEEDS_CAPACITY").with("capacity", capacity));
         }
@@ -275,6 +275,7 @@ impl Model {
             ..Default::default()
         };
         let starts_at = self.priced(&mut made, wish(&proto));
+        self.seat(&mut made, wish(&proto));
         made.set_status(BookingStatus::Pending);
         let venue = &self.venues[self.venue(&proto.venue_id).unwrap_or_default()];
         made.hold_expires_at = Some(timestamp(hold_until(venue.proto.waitlist_hold_minutes, self.now, starts_at)));
@@ -306,5 +307,5 @@ fn waits_with(entry: &wire::WaitlistEntry, other: &wire::WaitlistEntry) -> bool 
 
 fn wish(entry: &wire::WaitlistEntry) -> Wish<'_> {
     let slot = (date(&entry.date), time(&entry.start_time));
-    Wish { venue_id: &entry.venue_id, slot, party_size: entry.party_size, but: None }
+    Wish::new(&entry.venue_id, slot, entry.party_size)
 }

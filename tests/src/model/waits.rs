@@ -63,8 +63,7 @@ pub fn leave(model: &Model, pick: Pick) -> LeaveWaitlistRequest {
 fn full(model: &Model, party_size: i32, nth: u8) -> Option<(String, String, String)> {
     let all = model.venues.iter().flat_map(|venue| venue.slots.keys().map(move |slot| (&venue.proto.venue_id, *slot)));
     let lacks = |&(venue_id, slot): &(&String, _)| {
-        let wish = Wish { venue_id, slot, party_size, but: None };
-        model.unavailable(wish) == Some(UnavailableReason::SlotFull)
+        model.unavailable(Wish::new(venue_id, slot, party_size)) == Some(UnavailableReason::SlotFull)
     };
     let all: Vec<_> = all.filter(lacks).collect();
     let (venue_id, (day, start)) = all.get(usize::from(nth) % all.len().max(1))?;

@@ -194,7 +194,8 @@ async fn a_booking_from_before_the_floor_needs_the_seats_of_another_area_than_th
     let venue_id = venue(clients).await;
     let early = book(clients, &venue_id, "18:00", 2).await.expect("booked");
     let bar = Area { tables: vec![table("B1", 1, 2), table("B2", 1, 2)], ..area("bar", 2) };
-    set(clients, floor(&venue_id, vec![area("main", 10), bar], 120)).await.expect("a floor");
+    let answer = set(clients, floor(&venue_id, vec![area("main", 10), bar], 120)).await.expect("a floor");
+    assert_eq!((answer.bookings_counted, answer.bookings_without_table), (1, 0), "the first area has no tables");
     clients.bookings.create_booking(request(&venue_id, "18:00", 2, "bar")).await.expect("booked");
     let wish = AssignTablesRequest {
         booking_id: early.booking_id.clone(),
@@ -204,6 +205,38 @@ async fn a_booking_from_before_the_floor_needs_the_seats_of_another_area_than_th
     };
     let refused = clients.bookings.assign_tables(wish).await.expect_err("the bar has two seats");
     assert_eq!(full(&refused).2, "area");
+    assert_no_table_is_taken_twice(&booking).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_booking_from_before_the_floor_has_no_table_of_its_first_area() {
+    let booking = Booking::start().await.ready().await;
+    let clients = &mut booking.clients.clone();
+    let venue_id = venue(clients).await;
+    let early = book(clients, &venue_id, "18:00", 2).await.expect("booked");
+    let answer = set(clients, floor(&venue_id, vec![dining_room()], 120)).await.expect("a floor");
+    assert_eq!((answer.bookings_counted, answer.bookings_without_table), (1, 1));
+    assign(clients, &early, &[]).await.expect("assigned");
+    let answer = set(clients, floor(&venue_id, vec![dining_room()], 90)).await.expect("another floor");
+    assert_eq!((answer.bookings_counted, answer.bookings_without_table), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_party_that_moves_to_another_area_gets_the_smallest_table_there() {
+    let booking = Booking::start().await.ready().await;
+    let clients = &mut booking.clients.clone();
+    let venue_id = venue(clients).await;
+    let areas = vec![
+        Area { tables: vec![table("T1", 1, 2)], ..area("indoor", 10) },
+        Area { tables: vec![table("T1", 1, 6), table("T2", 1, 2)], ..area("terrace", 10) },
+    ];
+    set(clients, floor(&venue_id, areas, 120)).await.expect("a floor");
+    let made = book(clients, &venue_id, "18:00", 2).await.expect("booked");
+    assert_eq!((made.area.as_str(), &made.tables[..]), ("indoor", &["T1".to_owned()][..]));
+    let request =
+        RescheduleBookingRequest { booking_id: made.booking_id, area: "terrace".to_owned(), ..Default::default() };
+    let moved = clients.bookings.reschedule_booking(request).await.expect("moved").into_inner().booking;
+    assert_eq!(moved.expect("a booking").tables, ["T2"], "the T1 of the terrace is another table");
     assert_no_table_is_taken_twice(&booking).await;
 }
 

@@ -2,7 +2,8 @@
 
 use futures::future::join_all;
 use teppan_shared::contract::booking::v1::{
-    Booking as Made, CreateBookingRequest, JoinWaitlistRequest, JoinWaitlistResponse, WaitlistEntryStatus,
+    Booking as Made, CreateBookingRequest, JoinWaitlistRequest, JoinWaitlistResponse, RescheduleBookingRequest,
+    WaitlistEntryStatus,
 };
 use teppan_tests::{fixtures, harness};
 use tonic::Status;
@@ -75,6 +76,34 @@ async fn an_offer_names_the_start_whose_seats_came_free_and_its_price() {
     fixture.act(Change::Confirm, &offer.booking_id).await.expect("accepted");
     let accepted = becomes(&fixture, &entry, WaitlistEntryStatus::Accepted).await;
     assert_eq!((&*accepted.start_time, accepted.offered_total_cents), ("18:30", 0));
+    assert_sound(&fixture).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_that_was_moved_out_of_its_window_is_a_place_in_its_new_slot() {
+    let (fixture, made) = full_evening(2).await;
+    let wish = window(&fixture, 2, "18:00", "18:30");
+    let entry = join_by(&fixture.service.clients, wish.clone()).await.expect("joined");
+    for cancelled in [&made[0], &made[2]] {
+        fixture.act(Change::Cancel, &cancelled.booking_id).await.expect("cancelled");
+    }
+    let offer = becomes(&fixture, &entry, WaitlistEntryStatus::Offered).await;
+    let to_the_end = RescheduleBookingRequest {
+        booking_id: offer.booking_id.clone(),
+        start_time: "19:00".to_owned(),
+        ..Default::default()
+    };
+    fixture.service.clients.clone().bookings.reschedule_booking(to_the_end).await.expect("moved");
+    let one_start =
+        JoinWaitlistRequest { start_time: "19:00".to_owned(), latest_start_time: String::new(), ..again(&wish) };
+    for validate_only in [true, false] {
+        let refused = call(&fixture, JoinWaitlistRequest { validate_only, ..again(&one_start) }).await;
+        let refused = refusal(&refused.expect_err("already there"), "waitlist_entry_id");
+        assert_eq!(refused, ("ALREADY_WAITING".to_owned(), entry.waitlist_entry_id.clone()));
+    }
+    let later = JoinWaitlistRequest { latest_start_time: "21:00".to_owned(), ..again(&one_start) };
+    let known = call(&fixture, later).await.expect("known");
+    assert!(known.already_waiting && known.entry.is_some_and(|known| known.start_time == "19:00"));
     assert_sound(&fixture).await;
 }
 

@@ -76,14 +76,14 @@ pub async fn refund(stage: &mut Stage, payer: &Payer, cents: i64) -> Result<Book
     until_shown(GET, given_back).await
 }
 
-async fn post(stage: &Stage, event: &serde_json::Value) -> Result<(), Failed> {
+pub async fn post(stage: &Stage, event: &serde_json::Value) -> Result<(), Failed> {
     match stripe::send(stage.webhook, event, SECRET).await {
         (200, _) => Ok(()),
         (code, body) => Err(Failed::new(WEBHOOK, format!("{code}: {body}"))),
     }
 }
 
-async fn read(stage: &mut Stage, booking: &Booking) -> Result<Booking, Failed> {
+pub async fn read(stage: &mut Stage, booking: &Booking) -> Result<Booking, Failed> {
     let request = GetBookingRequest { booking_id: booking.booking_id.clone(), ..Default::default() };
     let answer = stage.clients.bookings.get_booking(request);
     let (answer, _) = stage.journal.call(GET, answer).await?;

@@ -14,6 +14,7 @@ mod person;
 mod read_back;
 mod retry;
 mod sold_out;
+mod terms;
 mod venue;
 mod wait;
 mod waiting;
@@ -33,5 +34,6 @@ pub async fn play(stage: &mut Stage) -> Result<(), Failed> {
     let (moves, given_up) = deposit::play(stage, &talks[0], &talks[1]).await?;
     change::play(stage, &moves.booking, &given_up).await?;
     waiting::play(stage, sold_out).await?;
-    person::play(stage, &talks[0], &given_up.booking).await
+    person::play(stage, &talks[0], &given_up.booking).await?;
+    terms::play(stage, &talks[0]).await
 }
