@@ -186,14 +186,7 @@ pub fn describe(data: &mut EventData, before: Option<&Booking>, after: &Booking)
             event.conversation_id.clone_from(&after.conversation_id);
             event.party_size = after.party_size;
         }
-        EventData::BookingNoShow(event) => {
-            event.conversation_id.clone_from(&after.conversation_id);
-            event.party_size = after.party_size;
-            event.no_show_fee_cents = Some(after.no_show_fee_cents.unwrap_or(0));
-            event.no_show_fee_due_cents = Some(after.no_show_fee_due_cents());
-            event.refund_due_cents = Some(after.refund_due_cents);
-            event.currency.clone_from(&after.currency);
-        }
+        EventData::BookingNoShow(event) => describe_no_show(event, after),
         EventData::BookingUpdated(event) => {
             event.conversation_id.clone_from(&after.conversation_id);
             if event.ends_at.is_some() {
@@ -276,6 +269,15 @@ fn describe_rescheduled(event: &mut wire::BookingRescheduled, before: Option<&Bo
     event.retained_cents = Some(after.retained_cents.unwrap_or(0));
     event.refund_base_cents = Some(after.refund_base_cents.unwrap_or(0));
     event.refund_percent_max = Some(after.refund_percent_max.unwrap_or(100));
+}
+
+fn describe_no_show(event: &mut wire::BookingNoShow, after: &Booking) {
+    event.conversation_id.clone_from(&after.conversation_id);
+    event.party_size = after.party_size;
+    event.no_show_fee_cents = Some(after.no_show_fee_cents.unwrap_or(0));
+    event.no_show_fee_due_cents = Some(after.no_show_fee_due_cents());
+    event.refund_due_cents = Some(after.refund_due_cents);
+    event.currency.clone_from(&after.currency);
 }
 
 fn describe_reinstated(event: &mut wire::BookingReinstated, before: Option<&Booking>, after: &Booking) {

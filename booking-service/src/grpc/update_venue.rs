@@ -56,19 +56,19 @@ fn set(path: &str, venue: &Venue, change: &mut VenueChange, violations: &mut Vio
         "hold_minutes" => change.hold_minutes = figure(venue.hold_minutes, range::HOLD_MINUTES),
         "deposit_percent" => change.deposit_percent = figure(venue.deposit_percent, range::PERCENT),
         "deposit_per_person_cents" => {
-            change.deposit_per_person_cents = cents(&field, venue.deposit_per_person_cents, violations);
+            change.deposit_per_person_cents = Some(cents(&field, venue.deposit_per_person_cents, violations));
         }
         "deposit_fixed_cents" => {
-            change.deposit_fixed_cents = cents(&field, venue.deposit_fixed_cents, violations);
+            change.deposit_fixed_cents = Some(cents(&field, venue.deposit_fixed_cents, violations));
         }
         "deposit_min_party_size" => {
             change.deposit_min_party_size = figure(venue.deposit_min_party_size, range::DEPOSIT_PARTY_SIZE);
         }
         "minimum_spend_cents" => {
-            change.minimum_spend_cents = cents(&field, venue.minimum_spend_cents, violations);
+            change.minimum_spend_cents = Some(cents(&field, venue.minimum_spend_cents, violations));
         }
         "no_show_fee_per_person_cents" => {
-            change.no_show_fee_per_person_cents = cents(&field, venue.no_show_fee_per_person_cents, violations);
+            change.no_show_fee_per_person_cents = Some(cents(&field, venue.no_show_fee_per_person_cents, violations));
         }
         "full_refund_hours" => change.full_refund_hours = figure(venue.full_refund_hours, range::REFUND_HOURS),
         "late_refund_percent" => change.late_refund_percent = figure(venue.late_refund_percent, range::PERCENT),
@@ -88,6 +88,6 @@ fn set(path: &str, venue: &Venue, change: &mut VenueChange, violations: &mut Vio
     true
 }
 
-fn cents(field: &str, value: i64, violations: &mut Violations) -> Option<i64> {
-    Some(create_venue::figure(field, value, &range::CENTS, violations))
+fn cents(field: &str, value: i64, violations: &mut Violations) -> i64 {
+    create_venue::figure(field, value, &range::CENTS, violations)
 }

@@ -2,10 +2,11 @@
 
 use futures::future::join_all;
 use teppan_shared::contract::booking::v1::{
-    BatchCheckAvailabilityRequest, Booking as Made, BookingStatus, CreateBookingRequest, QuoteBookingRequest,
-    SlotQuery, SuggestSlotsRequest, Venue,
+    BatchCheckAvailabilityRequest, Booking as Made, BookingStatus, CreateBookingRequest, CreateVenueRequest,
+    QuoteBookingRequest, SlotQuery, SuggestSlotsRequest, Venue,
 };
 use teppan_tests::fixtures;
+use tonic_types::StatusExt as _;
 
 use super::{Change, VenueFixture, refusal, terms::set_policy};
 use crate::verify;
@@ -150,4 +151,39 @@ async fn a_booking_that_the_version_before_made_never_costs_more_with_fewer_gues
     assert_eq!((smaller.total_cents, smaller.deposit_cents), (14_000, 0));
     let moved = fixture.act(Change::Move("18:30"), &made.booking_id).await.expect("moved");
     assert_eq!(moved.total_cents, 50_000, "the venue's policy holds for another slot");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_venue_is_made_with_its_amounts_and_a_key_belongs_to_them() {
+    let fixture = VenueFixture::without_deposit(10).await;
+    let request = |change: fn(&mut CreateVenueRequest)| {
+        let mut request = CreateVenueRequest {
+            idempotency_key: "venue".to_owned(),
+            name: "Teppan".to_owned(),
+            time_zone: "Europe/Berlin".to_owned(),
+            deposit_per_person_cents: Some(1000),
+            deposit_fixed_cents: Some(5000),
+            deposit_min_party_size: Some(6),
+            minimum_spend_cents: Some(20_000),
+            no_show_fee_per_person_cents: Some(2000),
+            ..Default::default()
+        };
+        change(&mut request);
+        let mut schedule = fixture.service.clients.schedule.clone();
+        async move { schedule.create_venue(request).await }
+    };
+    let made = request(|_| {}).await.expect("made").into_inner().venue.expect("the venue");
+    let amounts = (made.deposit_per_person_cents, made.deposit_fixed_cents, made.deposit_min_party_size);
+    assert_eq!((amounts, made.minimum_spend_cents, made.no_show_fee_per_person_cents), ((1000, 5000, 6), 20_000, 2000));
+    let again = request(|_| {}).await.expect("replayed").into_inner();
+    assert!(again.replayed && again.venue == Some(made));
+    let other = request(|venue| venue.minimum_spend_cents = None).await.expect_err("another request");
+    assert_eq!(refusal(&other, "").0, "IDEMPOTENCY_KEY_REUSED");
+    let wrong = request(|venue| {
+        (venue.deposit_per_person_cents, venue.deposit_fixed_cents) = (Some(-1), Some(100_000_001));
+        (venue.deposit_min_party_size, venue.minimum_spend_cents) = (Some(51), Some(-1));
+        venue.no_show_fee_per_person_cents = Some(i64::MAX);
+    });
+    let wrong = wrong.await.expect_err("wrong").get_details_bad_request().expect("violations").field_violations;
+    assert_eq!(wrong.len(), 5, "{wrong:?}");
 }
