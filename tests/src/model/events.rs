@@ -152,6 +152,9 @@ fn apply(booking: &mut WireBooking, event: &BookingEvent) {
             booking.hold_expires_at = reinstated.hold_expires_at;
         }
         Some(Data::BookingUpdated(updated)) => {
+            if updated.ends_at.is_some() {
+                (booking.ends_at, booking.occupied_until) = (updated.ends_at, updated.occupied_until);
+            }
             if updated.changed_fields().any(|field| field == events::BookingField::GuestConfirmedAt) {
                 booking.guest_confirmed_at = updated.occurred_at;
             }

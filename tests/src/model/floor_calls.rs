@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
+use chrono::{NaiveDate, TimeDelta};
 use teppan_shared::{
     contract::booking::v1::{
         self as wire, AssignTablesRequest, BookingStatus, Floor, GetFloorRequest, SetFloorRequest, SetFloorResponse,
@@ -48,6 +48,13 @@ impl Model {
             bookings_counted: counted(upcoming.len()),
             bookings_without_table: counted(upcoming.iter().filter(lacks_table).count()),
         };
+        let first = self.first_counted(n);
+        for booking in &mut self.bookings {
+            if booking.proto.venue_id == wanted.venue_id {
+                let is_uncounted = date(&booking.proto.date) < first;
+                Arc::make_mut(booking).is_uncounted = is_uncounted;
+            }
+        }
         let venue = Arc::make_mut(&mut self.venues[n]);
         if wanted.areas.is_empty() {
             // Nothing is counted where there is no floor.
@@ -61,10 +68,15 @@ impl Model {
         Ok(Reply::FloorSet(done))
     }
 
+    /// The first date of bookings that a new floor counts. The visits of earlier ones are over.
+    fn first_counted(&self, n: usize) -> NaiveDate {
+        self.venues[n].today(self.now) - TimeDelta::days(2)
+    }
+
     /// The live bookings of a venue whose visits are not over.
     fn upcoming(&self, n: usize) -> impl Iterator<Item = &wire::Booking> {
         let venue = &self.venues[n];
-        let first = venue.today(self.now) - TimeDelta::days(2);
+        let first = self.first_counted(n);
         let live = self.bookings.iter().filter(|booking| booking.live()).map(|booking| &booking.proto);
         live.filter(move |booking| {
             booking.venue_id == venue.proto.venue_id && date(&booking.date) >= first && leaves_at(booking) > self.now
@@ -106,7 +118,7 @@ impl Model {
             let first = self.tables_in(floor, area, &seeker, &Place::default());
             first.ok_or_else(|| area_full(self.open_in(floor, area, &seeker)))?
         } else {
-            self.can_have(n, floor, area, &request.tables)?;
+            self.can_have(&seeker, floor, area, &request.tables)?;
             // In its own area the party is counted already.
             if area.area != own_area && self.free_seats(floor, area, &seeker) < proto.party_size {
                 return Err(area_full(0));
@@ -115,6 +127,7 @@ impl Model {
             in_order.filter(|table| request.tables.contains(table)).collect()
         };
         let (area, until) = (area.area.clone(), timestamp(leaves_at(&proto)));
+        Arc::make_mut(&mut self.bookings[n]).is_uncounted = false;
         Ok(self.change(n, "teppan.booking.tables_assigned.v1", |booking| {
             (booking.area, booking.tables) = (area, tables);
             booking.occupied_until = Some(until);

@@ -144,7 +144,10 @@ impl Model {
     /// Those who sit in an area while a party looks for a place.
     fn visits<'a>(&'a self, floor: &'a Floor, area: &'a Area, seeker: &'a Seeker) -> impl Iterator<Item = Visit<'a>> {
         let here = self.bookings.iter().enumerate().filter(move |(n, booking)| {
-            Some(*n) != seeker.but && booking.live() && booking.proto.venue_id == floor.venue_id
+            Some(*n) != seeker.but
+                && booking.live()
+                && !booking.is_uncounted
+                && booking.proto.venue_id == floor.venue_id
         });
         let visits =
             here.filter(move |(_, booking)| area_of(floor, &booking.proto) == area.area).map(|(_, booking)| {
@@ -223,21 +226,27 @@ impl Model {
 
     /// Whether a booking that takes no seats any more could take its own place again.
     pub fn has_its_place(&self, n: usize) -> bool {
+        self.has_its_place_until(n, leaves_at(&self.bookings[n].proto))
+    }
+
+    /// The same for another end of its visit.
+    pub fn has_its_place_until(&self, n: usize, until: DateTime<Utc>) -> bool {
         let proto = &self.bookings[n].proto;
         let venue = self.venue(&proto.venue_id).map(|n| &self.venues[n]);
         let Some(floor) = venue.and_then(|venue| venue.floor.as_ref()) else { return true };
         let Some(area) = floor.areas.iter().find(|area| area.area == area_of(floor, proto)) else { return false };
-        self.can_have(n, floor, area, &proto.tables).is_ok()
-            && self.free_seats(floor, area, &Seeker::of(floor, n, proto)) >= proto.party_size
+        let from = proto.starts_at.as_ref().map(moment).unwrap_or_default();
+        let seeker = Seeker::new(floor, proto.party_size, from, until, Some(n));
+        self.can_have(&seeker, floor, area, &proto.tables).is_ok()
+            && self.free_seats(floor, area, &seeker) >= proto.party_size
     }
 
     /// Whether a booking could have these tables of an area.
     ///
     /// # Errors
     /// The refusal of AssignTables: unknown tables, or those that others have.
-    pub fn can_have(&self, n: usize, floor: &Floor, area: &Area, tables: &[String]) -> Result<(), Refused> {
-        let seeker = Seeker::of(floor, n, &self.bookings[n].proto);
-        let taken: Vec<&String> = self.visits(floor, area, &seeker).flat_map(|visit| visit.tables).collect();
+    pub fn can_have(&self, seeker: &Seeker, floor: &Floor, area: &Area, tables: &[String]) -> Result<(), Refused> {
+        let taken: Vec<&String> = self.visits(floor, area, seeker).flat_map(|visit| visit.tables).collect();
         let named = |refuses: &dyn Fn(&String) -> bool| {
             let refused: Vec<_> = tables.iter().filter(|table| refuses(table)).cloned().collect();
             (!refused.is_empty()).then(|| refused.join(","))

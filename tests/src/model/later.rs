@@ -10,8 +10,8 @@ use teppan_shared::{
 
 use super::{
     bookings::{Target, begun},
-    calls::{Answer, Reply},
-    floors::area_full,
+    calls::{Answer, Refused, Reply},
+    floors::{area_full, leaves_at},
     rules::{self, Wish, hold_until},
     state::{Model, date, moment, time},
 };
@@ -52,7 +52,8 @@ impl Model {
         }
         let starts_at = proto.starts_at.as_ref().map(moment).unwrap_or_default();
         let waits = !was_confirmed && rules::paid(&proto) < proto.deposit_cents;
-        Arc::make_mut(&mut self.bookings[n]).kept_cents = 0;
+        let booking = Arc::make_mut(&mut self.bookings[n]);
+        (booking.kept_cents, booking.is_uncounted) = (0, false);
         let reply = self.change(n, "teppan.booking.reinstated.v1", |booking| {
             if waits {
                 booking.set_status(BookingStatus::Pending);
@@ -72,8 +73,41 @@ impl Model {
         Ok(reply)
     }
 
+    /// Changes the one field that the mask names.
+    pub(super) fn update(&mut self, request: &UpdateBookingRequest) -> Answer {
+        let names_end = request.update_mask.iter().flat_map(|mask| &mask.paths).any(|path| path == "ends_at");
+        if names_end { self.end_visit(request) } else { self.note(request) }
+    }
+
+    /// Sets when the party leaves. Its seats are taken until then.
+    fn end_visit(&mut self, request: &UpdateBookingRequest) -> Answer {
+        let wanted = request.booking.clone().unwrap_or_default();
+        let ends_then = |booking: &wire::Booking| booking.ends_at == wanted.ends_at;
+        let (n, proto) = match self.target(&wanted.booking_id, &request.etag, ends_then)? {
+            Target::Reached(proto) => return Ok(Reply::Booking(proto)),
+            Target::Open(n, proto) => (n, proto),
+        };
+        if !self.bookings[n].live() {
+            return Err(rules::not_in(&proto, "BOOKING_NOT_UPDATABLE"));
+        }
+        let [starts_at, before, ends_at] =
+            [&proto.starts_at, &proto.ends_at, &wanted.ends_at].map(|at| at.as_ref().map(moment).unwrap_or_default());
+        if ends_at <= starts_at || ends_at > starts_at + TimeDelta::hours(24) {
+            return Err(Refused::invalid(&["booking.ends_at"]));
+        }
+        let later = ends_at - before;
+        if ends_at > before && !self.has_its_place_until(n, leaves_at(&proto) + later) {
+            return Err(area_full(0));
+        }
+        Arc::make_mut(&mut self.bookings[n]).is_uncounted = false;
+        Ok(self.change(n, "teppan.booking.updated.v1", |booking| {
+            booking.ends_at = Some(timestamp(ends_at));
+            booking.occupied_until = booking.occupied_until.map(|until| timestamp(moment(&until) + later));
+        }))
+    }
+
     /// Sets the notes by the venue.
-    pub(super) fn note(&mut self, request: &UpdateBookingRequest) -> Answer {
+    fn note(&mut self, request: &UpdateBookingRequest) -> Answer {
         let wanted = request.booking.clone().unwrap_or_default();
         let has_it = |booking: &wire::Booking| booking.venue_notes == wanted.venue_notes;
         match self.target(&wanted.booking_id, &request.etag, has_it)? {

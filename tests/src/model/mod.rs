@@ -41,6 +41,8 @@ mod stripe_sequences;
 mod tally;
 mod touched;
 mod waitlist;
+mod waitlist_join;
+mod waitlist_work;
 mod waits;
 
 pub use self::{

@@ -111,6 +111,10 @@ pub struct Join {
     pub slot_choice: SlotChoice,
     /// Instead, this one of the full slots.
     pub full: Option<u8>,
+    /// Up to this start, if it is later.
+    pub latest: Option<u8>,
+    /// In these areas, by their numbers.
+    pub areas: Vec<u8>,
     pub party_size: i32,
     pub guest: u8,
 }
@@ -214,6 +218,10 @@ pub enum Wish {
         waive_fee: bool,
     },
     Reinstate,
+    /// The party leaves this many minutes after the start.
+    Leaves {
+        minutes: i64,
+    },
     /// Different tables, by their numbers.
     Tables {
         area: Option<u8>,

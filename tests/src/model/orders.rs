@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::{
     calls::{Answer, Call},
     state::Model,
-    waitlist::WorkerStep,
+    waitlist_work::WorkerStep,
 };
 
 /// A call and its answer.
@@ -69,9 +69,9 @@ impl Search<'_> {
 
     fn unseen(&mut self, model: &Model, made: WorkerStep) -> Option<Model> {
         if self.best.is_none()
-            && let WorkerStep::Offer { entry } = made
+            && let WorkerStep::Offer { entry, slot } = made
         {
-            let what = format!("This entry was not offered the free seats: {:#?}", model.waitlist[entry].proto);
+            let what = format!("This entry was not offered the seats of {slot:?}: {:#?}", model.waitlist[entry].proto);
             self.best = Some((0, self.order.clone(), what));
         }
         None

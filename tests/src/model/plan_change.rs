@@ -1,11 +1,13 @@
 //! Turns changes of a booking into calls.
 
+use chrono::TimeDelta;
 use prost_types::FieldMask;
 use teppan_shared::contract::booking::v1::{
     AssignTablesRequest, Booking, CancelBookingRequest, CancellationInitiator, CompleteBookingRequest,
     ConfirmBookingRequest, MarkNoShowRequest, ReinstateBookingRequest, RescheduleBookingRequest, SeatBookingRequest,
     UpdateBookingRequest,
 };
+use teppan_shared::wire::timestamp;
 
 use super::{
     calls::Call,
@@ -13,7 +15,7 @@ use super::{
     names::{area, day_of, etag, expected_total, id, pick},
     operations::{Change, Wish},
     schedules::STARTS,
-    state::Model,
+    state::{Model, moment},
 };
 
 pub(super) fn plan_change(model: &Model, change: &Change) -> Call {
@@ -72,13 +74,25 @@ pub(super) fn plan_change(model: &Model, change: &Change) -> Call {
             let confirmed_by_guest = true;
             Call::ConfirmBooking(ConfirmBookingRequest { booking_id, etag, confirmed_by_guest, validate_only: false })
         }
-        Wish::Note(n) => Call::UpdateBooking(Box::new(UpdateBookingRequest {
-            booking: Some(Booking { booking_id, venue_notes: format!("note {n}"), ..Default::default() }),
-            update_mask: Some(FieldMask { paths: vec!["venue_notes".to_owned()] }),
-            etag,
-            validate_only: false,
-        })),
+        &Wish::Leaves { minutes } => {
+            let starts_at = booking.and_then(|booking| booking.proto.starts_at.as_ref()).map_or(model.now, moment);
+            let ends_at = Some(timestamp(starts_at + TimeDelta::minutes(minutes)));
+            update(Booking { booking_id, ends_at, ..Default::default() }, "ends_at", etag)
+        }
+        Wish::Note(n) => {
+            let venue_notes = format!("note {n}");
+            update(Booking { booking_id, venue_notes, ..Default::default() }, "venue_notes", etag)
+        }
     }
+}
+
+fn update(booking: Booking, field: &str, etag: String) -> Call {
+    Call::UpdateBooking(Box::new(UpdateBookingRequest {
+        booking: Some(booking),
+        update_mask: Some(FieldMask { paths: vec![field.to_owned()] }),
+        etag,
+        validate_only: false,
+    }))
 }
 
 fn initiator(by_venue: bool) -> CancellationInitiator {

@@ -11,6 +11,7 @@ use teppan_shared::contract::booking::v1::{
 use super::{
     audit::audit,
     calls::{Answer, Call, Refused, Reply},
+    door::WALK_IN,
     events, floor_checks,
     operations::{Operation, Step, StripeSequence},
     orders::{Observed, explain},
@@ -20,7 +21,7 @@ use super::{
     state::Model,
     tally::Tally,
     touched::{Touched, availability, get},
-    waitlist::WorkerStep,
+    waitlist_work::WorkerStep,
 };
 
 /// A case: the same case makes the same calls.
@@ -206,6 +207,17 @@ impl Run {
                 self.tally.happened("event", kind.trim_start_matches("teppan.").trim_end_matches(".v1"));
             }
             let expired = kinds.iter().position(|kind| *kind == "teppan.booking.expired.v1");
+            for (is_so, how) in [
+                (booking.proto.source == WALK_IN, "walk-in"),
+                (booking.proto.tables.len() == 1, "at a table"),
+                (booking.proto.tables.len() > 1, "at joined tables"),
+                (booking.proto.seated_at.is_some(), "seated"),
+                (booking.proto.guest_confirmed_at.is_some(), "confirmed by its guest"),
+            ] {
+                if is_so {
+                    self.tally.happened("booking", how);
+                }
+            }
             if expired.is_some_and(|n| kinds[n..].contains(&"teppan.booking.confirmed.v1")) {
                 self.tally.happened("booking", "seats retaken");
             }
@@ -213,6 +225,9 @@ impl Run {
         for entry in &self.model.waitlist {
             let status = entry.proto.status().as_str_name().trim_start_matches("WAITLIST_ENTRY_STATUS_");
             self.tally.happened("waitlist entry", status);
+            if !entry.proto.latest_start_time.is_empty() && !entry.proto.booking_id.is_empty() {
+                self.tally.happened("waitlist entry", "part of a day offered");
+            }
         }
     }
 

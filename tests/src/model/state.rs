@@ -108,11 +108,13 @@ pub struct Booking {
     pub kept_cents: i64,
     /// The largest price that was paid for when the customer changed it late.
     pub base_cents: i64,
+    /// Whether its visit was over when the floor was set, which counts upcoming bookings only.
+    pub is_uncounted: bool,
 }
 
 impl Booking {
     pub fn new(proto: wire::Booking, history: Vec<(&'static str, DateTime<Utc>)>) -> Self {
-        Self { proto, history, disputed_cents: 0, kept_cents: 0, base_cents: 0 }
+        Self { proto, history, disputed_cents: 0, kept_cents: 0, base_cents: 0, is_uncounted: false }
     }
 
     /// The amount that has to be refunded: what was paid beyond what the venue may keep.
@@ -183,7 +185,7 @@ impl Model {
                 self.conclude(&request.booking_id, &request.etag, BookingStatus::NoShow, request.waive_fee)
             }
             Call::ReinstateBooking(request) => self.reinstate(&request.booking_id, &request.etag),
-            Call::UpdateBooking(request) => self.note(request),
+            Call::UpdateBooking(request) => self.update(request),
             Call::AssignTables(request) => self.assign_tables(request),
             Call::SeatBooking(request) => self.seat_booking(request),
             Call::GetBooking(request) => self.get_booking(request),

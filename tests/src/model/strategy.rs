@@ -9,7 +9,7 @@ use super::{
         Amount, Change, Create, Different, Etag, Exception, Expected, Fault, Filter, Join, Key, Operation, Pay, Pick,
         Policy, SlotChoice, Step, StripeSequence, StripeStep, Wish,
     },
-    strategy_floors::{area, list_floor, seat, set_floor, tables},
+    strategy_floors::{area, areas, latest, leaves, list_floor, seat, set_floor, tables},
 };
 
 /// About how many operations a case has. Each case has its own database.
@@ -93,8 +93,18 @@ fn waiting() -> impl Strategy<Value = Operation> {
 }
 
 fn join() -> impl Strategy<Value = Join> {
-    (key(), slot_choice(), option::weighted(0.8, 0_u8..6), 1_i32..=6, 0_u8..4)
-        .prop_map(|(key, slot_choice, full, party_size, guest)| Join { key, slot_choice, full, party_size, guest })
+    let full = option::weighted(0.8, 0_u8..6);
+    (key(), slot_choice(), full, latest(), areas(), 1_i32..=6, 0_u8..4).prop_map(
+        |(key, slot_choice, full, latest, areas, party_size, guest)| Join {
+            key,
+            slot_choice,
+            full,
+            latest,
+            areas,
+            party_size,
+            guest,
+        },
+    )
 }
 
 fn sequence(count: RangeInclusive<usize>) -> impl Strategy<Value = StripeSequence> {
@@ -196,6 +206,7 @@ fn change() -> impl Strategy<Value = Change> {
         3 => Just(Wish::Reinstate),
         1 => (0_u8..3).prop_map(Wish::Note),
         4 => tables(),
+        2 => leaves(),
         2 => seat(),
         2 => Just(Wish::GuestConfirms),
     ];

@@ -9,9 +9,29 @@ pub fn area() -> impl Strategy<Value = Option<u8>> {
     option::weighted(0.15, prop_oneof![6 => 0_u8..2, 1 => Just(2_u8)])
 }
 
+/// The end of a part of a day.
+pub fn latest() -> impl Strategy<Value = Option<u8>> {
+    option::weighted(0.5, 0_u8..5)
+}
+
+/// Mostly none; sometimes one or two, also one that the floor does not have.
+pub fn areas() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        8 => Just(Vec::new()),
+        1 => subsequence(vec![0_u8, 1], 1..=2),
+        1 => Just(vec![1, 0]),
+        1 => subsequence(vec![0_u8, 1, 2], 1),
+    ]
+}
+
 pub fn tables() -> impl Strategy<Value = Wish> {
     let area = option::weighted(0.3, 0_u8..3);
     (area, subsequence(vec![0_u8, 1, 2, 3], 0..=2)).prop_map(|(area, tables)| Wish::Tables { area, tables })
+}
+
+/// Mostly half an hour to three hours after the start.
+pub fn leaves() -> impl Strategy<Value = Wish> {
+    prop_oneof![6 => 30_i64..=180, 1 => 0_i64..=1445].prop_map(|minutes| Wish::Leaves { minutes })
 }
 
 pub fn seat() -> impl Strategy<Value = Wish> {

@@ -17,8 +17,12 @@ impl Tally {
         let outcome = match answer {
             Ok(Reply::Created(response)) if response.replayed => "replayed".to_owned(),
             Ok(Reply::Joined(response)) if response.replayed => "replayed".to_owned(),
+            Ok(Reply::Joined(response)) if response.already_waiting => "already waiting".to_owned(),
             Ok(Reply::Paid(response)) if response.replayed => "replayed".to_owned(),
             Ok(_) => "ok".to_owned(),
+            Err(refused) if refused.metadata.get("limit").is_some_and(|limit| limit == "area") => {
+                "AREA_FULL".to_owned()
+            }
             Err(refused) => refused.reason.clone(),
         };
         *self.counts.entry((call.name(), outcome)).or_default() += 1;

@@ -7,9 +7,10 @@ use teppan_shared::contract::booking::v1::{
 };
 
 use super::{
-    names::{UNKNOWN_ID, email, named},
+    names::{UNKNOWN_ID, area, email, named},
     operations::{Join, Key, Pick},
     rules::Wish,
+    schedules::STARTS,
     state::Model,
     waitlist::Entry,
 };
@@ -35,8 +36,13 @@ impl Waits {
             conversation_id: if join.guest == 0 { "chat-0".to_owned() } else { String::new() },
             special_requests: format!("Any table for {}.", join.party_size),
             source: "model".to_owned(),
+            areas: join.areas.iter().map(|&n| area(n)).collect(),
             ..Default::default()
         };
+        let latest = join.latest.map(|start| STARTS[usize::from(start) % STARTS.len()]);
+        if let Some(latest) = latest.filter(|latest| *latest >= request.start_time.as_str()) {
+            latest.clone_into(&mut request.latest_start_time);
+        }
         match join.key {
             Key::New => {}
             Key::Again { back } => request = earlier(back).unwrap_or(request),
