@@ -113,12 +113,12 @@ impl Bookings {
     fn event_row(&self, decision: &Decision, event: &NewEvent) -> Value {
         let stored = &event.stored;
         let destinations: Vec<_> = OutboxDestination::VARIANTS
-            .into_iter()
+            .iter()
             .filter(|destination| match destination {
                 OutboxDestination::ConversationService => event.concerns_conversation,
                 OutboxDestination::EventStream => self.outbox.is_in_use(*destination),
             })
-            .map(|destination| destination.to_string())
+            .map(ToString::to_string)
             .collect();
         json!({
             "event_id": stored.event_id,
