@@ -72,7 +72,6 @@ pub async fn inject(world: &mut World, fault: Fault) -> Result<(), String> {
             sleep(lasts).await;
             set_clock(world, replica, CLOCK_AHEAD_SECONDS).await?;
         }
-        Kind::VersionBefore => return Err("version-before is not available".to_owned()),
         Kind::Nats => {
             let Some(nats) = world.nats.take() else { return Ok(()) };
             let left = nats.kill().await;
