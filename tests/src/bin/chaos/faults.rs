@@ -111,14 +111,18 @@ async fn impair(kind: Kind, proxies: &[&Proxy], lasts: Duration) -> Result<(), S
     match kind {
         Kind::Reset => {
             for _ in 0..RESETS {
-                proxies.iter().for_each(|proxy| proxy.reset_connections());
+                for proxy in proxies {
+                    proxy.reset_connections();
+                }
                 sleep(REPEATS_EVERY).await;
             }
             return Ok(());
         }
         Kind::LostAnswer => {
             for _ in 0..LOST_ANSWERS {
-                proxies.iter().for_each(|proxy| proxy.lose_answer_to(WRITES));
+                for proxy in proxies {
+                    proxy.lose_answer_to(WRITES);
+                }
                 sleep(REPEATS_EVERY).await;
             }
             return Ok(());
