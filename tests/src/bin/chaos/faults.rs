@@ -72,7 +72,6 @@ pub async fn inject(world: &mut World, fault: Fault) -> Result<(), String> {
             sleep(lasts).await;
             set_clock(world, replica, CLOCK_AHEAD_SECONDS).await?;
         }
-        Kind::VersionBefore => return Err("version-before is not available".to_owned()),
         Kind::Nats => {
             let Some(nats) = world.nats.take() else { return Ok(()) };
             let left = nats.kill().await;
@@ -112,14 +111,18 @@ async fn impair(kind: Kind, proxies: &[&Proxy], lasts: Duration) -> Result<(), S
     match kind {
         Kind::Reset => {
             for _ in 0..RESETS {
-                proxies.iter().for_each(|proxy| proxy.reset_connections());
+                for proxy in proxies {
+                    proxy.reset_connections();
+                }
                 sleep(REPEATS_EVERY).await;
             }
             return Ok(());
         }
         Kind::LostAnswer => {
             for _ in 0..LOST_ANSWERS {
-                proxies.iter().for_each(|proxy| proxy.lose_answer_to(WRITES));
+                for proxy in proxies {
+                    proxy.lose_answer_to(WRITES);
+                }
                 sleep(REPEATS_EVERY).await;
             }
             return Ok(());

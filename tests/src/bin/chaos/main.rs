@@ -45,7 +45,7 @@ struct Cli {
     /// Clients, half of them guests who book, half of them talkers in chats
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(2..=512))]
     clients: u16,
-    /// Only these faults, separated by commas. Default: all but disk-full and version-before
+    /// Only these faults, separated by commas. Default: all but disk-full
     #[arg(long, value_enum, value_delimiter = ',')]
     faults: Vec<Kind>,
     /// Seconds between the end of a fault and the next one

@@ -48,8 +48,6 @@ pub enum Kind {
     DiskFull,
     /// SIGKILL of the NATS server
     Nats,
-    /// Restart of a replica of each service in the version before. Only when named
-    VersionBefore,
     /// SIGKILL of the primary of the cluster (with --cluster)
     KillPrimary,
     /// SIGSTOP of the primary of the cluster until another one is promoted (with --cluster)
@@ -63,15 +61,15 @@ impl Kind {
         let of_a_cluster = [Self::KillPrimary, Self::FreezePrimary];
         let left_out = if cluster { own_server } else { of_a_cluster };
         let all = Self::value_variants().iter().copied();
-        all.filter(|kind| !left_out.contains(kind) && !matches!(kind, Self::DiskFull | Self::VersionBefore)).collect()
+        all.filter(|kind| !left_out.contains(kind) && *kind != Self::DiskFull).collect()
     }
 
     /// How long it lasts, in milliseconds, before the recovery begins.
     fn lasts_ms(self) -> std::ops::Range<u64> {
         match self {
             Self::Reset | Self::LostAnswer | Self::RollingRestart => 200..201,
-            // Gathered calls, stepped clocks and other versions only matter while calls are made.
-            Self::Gathering | Self::ClockStep | Self::VersionBefore => 2000..4000,
+            // Gathered calls and stepped clocks only matter while calls are made.
+            Self::Gathering | Self::ClockStep => 2000..4000,
             Self::KillPrimary | Self::FreezePrimary => 1000..2000,
             _ => 300..3000,
         }

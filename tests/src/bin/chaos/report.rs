@@ -1,6 +1,10 @@
 //! What happened: the faults, how soon after them the services worked as before, the checks, and the violations.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write as _},
+    time::Duration,
+};
 
 use serde::Serialize;
 use teppan_tests::tool::{Align, Table};
@@ -45,7 +49,7 @@ impl Happened {
         [ready, recovered]: [Option<Duration>; 2],
         failed: Option<String>,
     ) -> Self {
-        let (began_s, lasted_s) = (began.as_secs_f64(), (healed - began).as_secs_f64());
+        let (began_s, lasted_s) = (began.as_secs_f64(), healed.saturating_sub(began).as_secs_f64());
         let [ready_s, recovered_s] = [ready, recovered].map(|time| time.map(|time| time.as_secs_f64()));
         Self { kind, replica, variant, began_s, lasted_s, ready_s, before, during, recovered_s, failed }
     }
@@ -202,10 +206,10 @@ fn history(ledger: &Ledger, violation: &Violation) -> String {
     let history = ledger.history(&violation.subject);
     let left_out = history.len().saturating_sub(HISTORY_MAX);
     if left_out > 0 {
-        text.push_str(&format!("\n  ({left_out} earlier entries are left out)"));
+        let _ = write!(text, "\n  ({left_out} earlier entries are left out)");
     }
     for entry in history.iter().skip(left_out) {
-        text.push_str(&format!("\n  {entry}"));
+        let _ = write!(text, "\n  {entry}");
     }
     text
 }

@@ -127,10 +127,10 @@ impl Run {
                 break;
             }
             let began = ledger.now();
-            let calm = rates(ledger.goodput(calm_from, began), began - calm_from);
+            let calm = rates(ledger.goodput(calm_from, began), began.saturating_sub(calm_from));
             let failed = Box::pin(faults::inject(world, fault)).await.err();
             let healed = ledger.now();
-            let ready = async { world.until_serving().await.map(|()| ledger.now() - healed) };
+            let ready = async { world.until_serving().await.map(|()| ledger.now().saturating_sub(healed)) };
             let (ready, recovered) = join(ready, recovered(ledger, healed, calm)).await;
             let failed = failed.or(ready.as_ref().err().map(ToString::to_string));
             if let Some(failed) = &failed {
@@ -145,7 +145,7 @@ impl Run {
                 let what = format!("{} at {:.1} s", fault.kind.name(), began.as_secs_f64());
                 ledger.violation("the goodput is back soon after a fault", "", what);
             }
-            let during = rates(ledger.goodput(began, healed), healed - began);
+            let during = rates(ledger.goodput(began, healed), healed.saturating_sub(began));
             let one = Happened::of(fault, [began, healed], [calm, during], [ready.ok(), recovered], failed);
             say(format!("{one}{}", violations(ledger)));
             happened.push(one);
@@ -174,9 +174,9 @@ async fn recovered(ledger: &Ledger, healed: Duration, calm: [f64; 2]) -> Option<
         sleep(BUCKET).await;
         let now = ledger.now();
         let from = now.saturating_sub(WINDOW).max(healed);
-        let rates = rates(ledger.goodput(from, now), now - from);
+        let rates = rates(ledger.goodput(from, now), now.saturating_sub(from));
         if rates.iter().zip(calm).all(|(now, before)| *now >= before * RECOVERED_SHARE) {
-            return Some(now - healed);
+            return Some(now.saturating_sub(healed));
         }
     }
     None

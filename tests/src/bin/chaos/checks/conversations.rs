@@ -22,8 +22,8 @@ pub async fn messages(evidence: &Evidence<'_>) -> [Checked; 2] {
     let mut order = Findings::of(evidence.ledger, "a conversation's sequences follow real time");
     lost.check(by_id.len() == count, "", || format!("{count} messages have {} ids", by_id.len()));
     let (mut by_chat, mut asked): (HashMap<&str, Vec<Positioned<'_>>>, HashSet<&str>) = Default::default();
-    let stores = evidence.entries.iter().filter(|entry| entry.call.starts_with("StoreMessage"));
-    for entry in stores {
+    let calls = evidence.entries.iter().filter(|entry| entry.call.starts_with("StoreMessage"));
+    for entry in calls {
         if let Outcome::Acknowledged(Answer::Message(position)) = entry.outcome {
             let found = by_id.get(&*entry.key);
             let is_there =

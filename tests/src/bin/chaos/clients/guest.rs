@@ -116,7 +116,7 @@ impl<'a> Guest<'a> {
         let is_full = matches!(&ended.1, End::Refused(status) if reason(status) == "SLOT_FULL")
             && request.venue_id != self.town.venues.tables;
         if let Some(booking) = created(&self.caller, &request, ended) {
-            self.made(request, booking).await;
+            self.made(request, booking);
         } else if is_full && self.rng.random_bool(0.3) {
             self.wait(request).await;
         }
@@ -134,12 +134,12 @@ impl<'a> Guest<'a> {
         let calls = wishes.iter().map(|wish| create(&self.caller, wish, Patience::UntilAnswered, 0));
         for (request, ended) in wishes.iter().zip(join_all(calls).await) {
             if let Some(booking) = created(&self.caller, request, ended) {
-                self.made(request.clone(), booking).await;
+                self.made(request.clone(), booking);
             }
         }
     }
 
-    async fn made(&mut self, request: CreateBookingRequest, booking: Booking) {
+    fn made(&mut self, request: CreateBookingRequest, booking: Booking) {
         if self.rng.random_bool(0.3) {
             self.town.share(&booking.booking_id);
         }
@@ -168,7 +168,7 @@ impl<'a> Guest<'a> {
             self.same(&request, &one.booking_id, &other.booking_id);
         }
         if let Some(booking) = made.into_iter().flatten().next() {
-            self.made(request, booking).await;
+            self.made(request, booking);
         }
     }
 
@@ -316,7 +316,7 @@ fn changed<T>(
     booking: impl Fn(&T) -> Option<&Booking>,
 ) {
     caller.record((Which::Booking, call), (booking_id, booking_id), ended, |answer| {
-        (booking_id.to_owned(), Answer::Booking(booking(answer).map(seen).unwrap_or_else(|| seen(&Booking::default()))))
+        (booking_id.to_owned(), Answer::Booking(booking(answer).map_or_else(|| seen(&Booking::default()), seen)))
     });
 }
 

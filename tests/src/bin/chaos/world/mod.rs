@@ -50,7 +50,7 @@ pub enum WorldError {
 pub enum Database {
     /// A server on a disk of its own if it is to be filled.
     Server {
-        server: ThrowawayServer,
+        server: Box<ThrowawayServer>,
         disk: Option<SmallDisk>,
     },
     Cluster(Cluster),
@@ -164,7 +164,7 @@ impl Database {
             Some(disk) => ThrowawayServer::start_in(disk.folder(), &home, Durability::Durable).await?,
             None => ThrowawayServer::start(&home, Durability::Durable).await?,
         };
-        Ok(Self::Server { server, disk })
+        Ok(Self::Server { server: Box::new(server), disk })
     }
 
     async fn ensure(&self, name: &str) -> Result<(), WorldError> {
