@@ -88,7 +88,10 @@ pub fn decide(
     }
     let visit = ends_at.map(|ends_at| visit_until(loaded, ends_at)).transpose().map_err(NoChange::Refused)?;
     let mut decision = Decision::about(&loaded.booking, occasion);
-    if visit.is_some() {
+    // Once a visit is over, SetFloor may remove its area. Then nothing is counted there.
+    let floor = loaded.floor.as_ref().map(|state| &state.floor);
+    let moves_seats = floor.is_none_or(|floor| floor.area(loaded.booking.area.as_deref()).is_some());
+    if visit.is_some() && moves_seats {
         decision.free_seats();
     }
     decision.apply(EventData::BookingUpdated(wire::BookingUpdated {
@@ -98,9 +101,9 @@ pub fn decide(
         ..Default::default()
     }))?;
     match visit {
-        None => {}
-        Some((ends_at, _)) if ends_at < loaded.booking.ends_at => decision.keep_seats(),
-        Some(_) => decision.retake_seats(),
+        Some((ends_at, _)) if moves_seats && ends_at < loaded.booking.ends_at => decision.keep_seats_on(floor),
+        Some(_) if moves_seats => decision.retake_seats(),
+        _ => {}
     }
     Ok((decision, after))
 }
