@@ -11,7 +11,7 @@ use super::{
     fold::{FoldFault, fold},
 };
 use crate::{
-    domain::{BookingStatus, EventId, Occupancy, PaymentId, SlotKey},
+    domain::{BookingStatus, EventId, Floor, Occupancy, PaymentId, SlotKey},
     payments::row::Payment,
     slots::row::SlotRow,
 };
@@ -179,6 +179,15 @@ impl Decision {
     /// taken even if the area has fewer seats by now. Must be called after the event that makes it smaller.
     pub fn keep_seats(&mut self) {
         self.change_seats(self.booking.party_size, None, self.booking.occupancy(), true);
+    }
+
+    /// As [`Self::keep_seats`], without tables that the floor has no more: once a visit is over, SetFloor may remove them.
+    pub fn keep_seats_on(&mut self, floor: Option<&Floor>) {
+        let mut occupancy = self.booking.occupancy();
+        if let Some(area) = floor.and_then(|floor| floor.area(occupancy.area.as_deref())) {
+            occupancy.tables.retain(|key| area.tables.iter().any(|it| it.table.as_str() == key));
+        }
+        self.change_seats(self.booking.party_size, None, occupancy, true);
     }
 
     /// Replaces the sealed details.

@@ -90,7 +90,10 @@ pub fn decide(
     }
     let visit = ends_at.map(|ends_at| visit_until(loaded, ends_at)).transpose().map_err(NoChange::Refused)?;
     let mut decision = Decision::about(&loaded.booking, occasion);
-    if visit.is_some() {
+    // Once a visit is over, SetFloor may remove its area. Then nothing is counted there.
+    let floor = loaded.floor.as_ref().map(|state| &state.floor);
+    let moves_seats = floor.is_none_or(|floor| floor.area(loaded.booking.area.as_deref()).is_some());
+    if visit.is_some() && moves_seats {
         decision.free_seats();
     }
     decision.apply(EventData::BookingUpdated(wire::BookingUpdated {
@@ -100,9 +103,9 @@ pub fn decide(
         ..Default::default()
     }))?;
     match visit {
-        None => {}
-        Some((ends_at, _)) if ends_at < loaded.booking.ends_at => decision.keep_seats(),
-        Some(_) => decision.retake_seats(),
+        Some((ends_at, _)) if moves_seats && ends_at < loaded.booking.ends_at => decision.keep_seats_on(floor),
+        Some(_) if moves_seats => decision.retake_seats(),
+        _ => {}
     }
     Ok((decision, after))
 }
@@ -185,11 +188,16 @@ fn changed_fields(before: &BookingDetails, after: &BookingDetails) -> Vec<Bookin
 
 #[cfg(test)]
 mod tests {
+    use sqlx::types::Json;
+
     use super::{
         super::fixtures::{assert_sound, booking_in_status, confirmed_booking, events, occasion},
         *,
     };
-    use crate::{customers::contact::StoredContact, domain::BookingStatus};
+    use crate::{
+        customers::contact::StoredContact,
+        domain::{Area, AreaKey, Floor, FloorState, Table, TableKey},
+    };
 
     fn details() -> BookingDetails {
         let contact = StoredContact {
@@ -253,6 +261,28 @@ mod tests {
         let NoChange::Refused(ChangeRefusal::Phone(_)) = refused(Some(&details()), None, &change) else {
             panic!("the number is too short")
         };
+    }
+
+    #[test]
+    fn an_earlier_end_keeps_only_what_the_floor_still_has() {
+        let mut loaded = confirmed_booking();
+        let booking = &mut loaded.booking;
+        (booking.area, booking.occupied_until) = (Some("main".to_owned()), Some(booking.ends_at));
+        booking.tables = Some(vec!["T1".to_owned(), "T2".to_owned()]);
+        let earlier =
+            BookingUpdate { ends_at: Some(booking.ends_at - TimeDelta::minutes(30)), ..BookingUpdate::default() };
+        let kept = |area: &str| {
+            let table = TableKey::parse("T2").expect("a key");
+            let tables = vec![Table { table, min_party_size: 1, max_party_size: 4 }];
+            let area = Area::new(AreaKey::parse(area).expect("a key"), String::new(), None, tables, Vec::new());
+            let floor = Floor { tick_minutes: 15, turn_minutes: 0, sittings: Vec::new(), areas: vec![area] };
+            let state = FloorState { floor, counts_from: DateTime::UNIX_EPOCH, days: Vec::new() };
+            let loaded = Loaded { floor: Some(Json(state)), ..loaded.clone() };
+            let (decision, _) = decide(&loaded, Some(&details()), None, &earlier, &occasion(10)).expect("updated");
+            decision.seats.into_iter().map(|it| it.occupancy.tables).collect::<Vec<_>>()
+        };
+        assert_eq!(kept("main"), [vec!["T1".to_owned(), "T2".to_owned()], vec!["T2".to_owned()]]);
+        assert!(kept("terrace").is_empty(), "nothing is counted in an area that was removed");
     }
 
     #[test]

@@ -124,6 +124,13 @@ pub fn leaves_at(booking: &wire::Booking) -> DateTime<Utc> {
 }
 
 impl Venue {
+    /// The capacity of a slot for a single party: at most the largest one that one of these areas can seat.
+    pub fn capacity_for_one(&self, slot: &Slot, areas: &[String]) -> i32 {
+        let Some(floor) = &self.floor else { return slot.capacity };
+        let wanted = floor.areas.iter().filter(|area| areas.is_empty() || areas.contains(&area.area));
+        slot.capacity.min(wanted.map(largest_party).max().unwrap_or(slot.capacity))
+    }
+
     /// When a party leaves that comes to a slot.
     pub fn visit_end(&self, key: SlotTime, slot: &Slot, party_size: i32) -> DateTime<Utc> {
         let by_floor = |floor: &Floor| slot.starts_at + TimeDelta::minutes(minutes(floor, key.1, party_size).into());
@@ -258,12 +265,5 @@ impl Model {
             Some(taken) => Err(Refused::precondition("TABLE_TAKEN").with("tables", taken.as_str())),
             None => Ok(()),
         }
-    }
-
-    /// The capacity of a slot for a single party: at most the largest one that one of these areas can seat.
-    pub fn capacity_for_one(&self, venue: &Venue, slot: &Slot, areas: &[String]) -> i32 {
-        let Some(floor) = &venue.floor else { return slot.capacity };
-        let wanted = floor.areas.iter().filter(|area| areas.is_empty() || areas.contains(&area.area));
-        slot.capacity.min(wanted.map(largest_party).max().unwrap_or(slot.capacity))
     }
 }

@@ -83,7 +83,7 @@ impl Run {
             for (entry, starts) in some {
                 let of_entry: Vec<_> = checks.by_ref().take(2 * starts.len()).collect();
                 let slots = of_entry.chunks(2).filter(|both| both[0].starts_at.is_some());
-                let is_over = slots.clone().last().is_some_and(is_over);
+                let is_over = slots.clone().next_back().is_some_and(is_over);
                 let is_offered = |both: &[SlotAvailability]| {
                     let has_it = |other: &WaitlistEntry| {
                         other.waitlist_entry_id != entry.waitlist_entry_id

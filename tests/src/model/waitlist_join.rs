@@ -67,7 +67,7 @@ impl Model {
         if let Some(slot) = waitable.iter().find(|slot| self.has_room(wish(**slot), &request.areas)) {
             return Err(Refused::precondition("SLOT_AVAILABLE").with("open_seats", self.open_seats(wish(*slot))));
         }
-        let capacities = waitable.iter().map(|slot| self.capacity_for_one(venue, &venue.slots[slot], &request.areas));
+        let capacities = waitable.iter().map(|slot| venue.capacity_for_one(&venue.slots[slot], &request.areas));
         let capacity = capacities.max().unwrap_or(0);
         if request.party_size > capacity {
             return Err(Refused::precondition("PARTY_EXCEEDS_CAPACITY").with("capacity", capacity));
