@@ -34,7 +34,8 @@ use crate::{
 const GRACE: Duration = Duration::from_mins(1);
 /// The part of the goodput before a fault that must be back.
 const RECOVERED_SHARE: f64 = 0.5;
-/// How long it may take from the end of a fault until the goodput is back. A busy machine takes longer than a quiet one.
+/// How long it may take from the end of a fault until the goodput is back. A busy machine takes longer than a quiet
+/// one.
 const RECOVERED_WITHIN: Duration = Duration::from_secs(30);
 /// The time over which the goodput after a fault is measured.
 const WINDOW: Duration = Duration::from_millis(500);
