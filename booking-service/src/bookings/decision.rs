@@ -181,7 +181,7 @@ impl Decision {
         self.change_seats(self.booking.party_size, None, self.booking.occupancy(), true);
     }
 
-    /// As [`Self::keep_seats`], without tables that the floor has no more: once a visit is over, SetFloor may remove them.
+    /// As [`Self::keep_seats`], without tables that the floor has no more: SetFloor may remove them after a visit.
     pub fn keep_seats_on(&mut self, floor: Option<&Floor>) {
         let mut occupancy = self.booking.occupancy();
         if let Some(area) = floor.and_then(|floor| floor.area(occupancy.area.as_deref())) {
