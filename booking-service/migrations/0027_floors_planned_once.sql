@@ -1,6 +1,6 @@
 -- The functions of floors again, with the same rules as in 0015_floors.sql, without the work that did not depend on the
--- booking. PostgreSQL plans the statements of a plpgsql function once a session, and those of an SQL function that it
--- cannot inline at each use. A visit finds its day's row in most cases, so occupy() makes the row only when the update
+-- booking. PostgreSQL keeps what it has parsed and planned of a plpgsql function for the session; an SQL function that
+-- it cannot inline begins anew at each use. A visit finds its day's row in most cases, so occupy() makes the row only when the update
 -- finds none. Places are as before; see docs/decisions/0088-occupancy-is-an-array-a-day.md for what it saved.
 
 CREATE OR REPLACE FUNCTION sitting_minutes(sittings jsonb, start_time time, party_size integer) RETURNS integer

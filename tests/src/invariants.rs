@@ -67,8 +67,11 @@ pub const BOOKINGS_WITH_WRONG_SUMS: &str = "
     ) AS moved
     WHERE paid_cents <> charged - disputed - refunded OR refunded_cents <> refunded OR disputed_cents <> disputed
        OR refunded_by_stripe <> refund_entries
-       OR refund_due_cents <> GREATEST(paid_cents - CASE status WHEN 'CANCELLED' THEN kept_cents WHEN 'EXPIRED' THEN 0
-                                                                ELSE GREATEST(total_cents, no_show_fee_cents) END, 0)";
+       OR refund_due_cents <> GREATEST(paid_cents - COALESCE(extras_cents, 0) - CASE status
+              WHEN 'CANCELLED' THEN kept_cents
+              WHEN 'EXPIRED' THEN 0
+              ELSE GREATEST(total_cents + COALESCE(retained_cents, 0), no_show_fee_cents)
+          END, 0)";
 
 /// Counts the conversations whose statistics are not those of their messages, when all messages are counted.
 pub const STATISTICS_THAT_DIFFER: &str = "

@@ -4,8 +4,10 @@ use std::time::Instant;
 
 use chrono::{DateTime, Days};
 use prost::Message as _;
+use prost_types::FieldMask;
 use teppan_shared::contract::booking::v1::{
     Alternatives, CreateBookingRequest, RescheduleBookingRequest, SlotSuggestion, SuggestSlotsRequest,
+    UpdateVenueRequest, Venue,
 };
 use teppan_tests::{
     clients::BookingClients,
@@ -209,6 +211,44 @@ async fn a_refused_reschedule_names_other_starts_than_the_booking_has() {
     let larger = clients.bookings.reschedule_booking(request(Some(4), false)).await.expect_err("refused");
     let found = alternatives(&larger).expect("alternatives");
     assert_eq!((starts(&found)[0], found[0].total_cents), ((&*today, "19:30", 30), 14_000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alternatives_cost_what_the_refused_party_would_pay() {
+    let mut service = Booking::start().await.ready().await;
+    let clients = &mut service.clients;
+    let venue = venue(clients, "Europe/Berlin", "18:00", "20:00").await;
+    minimum_spend(clients, &venue, 20_000).await;
+    let mine = clients.bookings.create_booking(booking(&venue, "18:30", 2)).await.expect("booked").into_inner();
+    minimum_spend(clients, &venue, 0).await;
+    clients.bookings.create_booking(booking(&venue, "19:00", 4)).await.expect("booked");
+    let request = RescheduleBookingRequest {
+        booking_id: mine.booking.expect("a booking").booking_id,
+        start_time: "19:00".to_owned(),
+        ..Default::default()
+    };
+    let refusal = clients.bookings.reschedule_booking(request.clone()).await.expect_err("refused");
+    let nearest = alternatives(&refusal).expect("alternatives").remove(0);
+    assert_eq!((nearest.start_time.as_str(), nearest.total_cents), ("19:30", 20_000), "a booking keeps its terms");
+    let agreed = RescheduleBookingRequest {
+        start_time: nearest.start_time,
+        expected_total_cents: Some(nearest.total_cents),
+        ..request
+    };
+    clients.bookings.reschedule_booking(agreed).await.expect("moved for the price that was named");
+
+    minimum_spend(clients, &venue, 20_000).await;
+    let refusal = refused(clients, booking(&venue, "19:00", 3)).await;
+    assert_eq!(alternatives(&refusal).expect("alternatives")[0].total_cents, 20_000, "the venue's terms of today");
+}
+
+async fn minimum_spend(clients: &mut BookingClients, venue_id: &str, minimum_spend_cents: i64) {
+    let request = UpdateVenueRequest {
+        venue: Some(Venue { venue_id: venue_id.to_owned(), minimum_spend_cents, ..Default::default() }),
+        update_mask: Some(FieldMask { paths: vec!["minimum_spend_cents".to_owned()] }),
+        ..Default::default()
+    };
+    clients.schedule.update_venue(request).await.expect("updated");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     bookings::Bookings,
     bookings::metrics::WaitlistChange,
-    domain::{BookingChange, BookingId, BookingStatus, ChangeRefusal, Etag, SlotKey},
+    domain::{BookingChange, BookingId, BookingStatus, ChangeRefusal, Etag, SlotKey, Terms},
 };
 
 /// Budget of an inline delivery; it uses at most half.
@@ -46,11 +46,13 @@ pub enum NoChange {
     Corrupted(Corrupted),
 }
 
-/// The seats of a booking whose change was refused.
+/// The seats of a booking whose change was refused, and the terms by which other seats would be priced; `None`: the
+/// venue's.
 #[derive(Debug, Clone, Copy)]
 pub struct HeldSeats {
     pub slot: SlotKey,
     pub party_size: i32,
+    pub terms: Option<Terms>,
 }
 
 /// Why a booking was not changed. Nothing was written; after a [`DatabaseError`] the outcome may be unknown.
@@ -107,7 +109,9 @@ impl Bookings {
         for _ in 0..ATTEMPTS_MAX {
             let loaded = self.load_one(target.booking_id, wanted).await?.ok_or(ChangeBookingError::NotFound)?;
             let status = loaded.booking.status;
-            let held = HeldSeats { slot: loaded.booking.slot(), party_size: loaded.booking.party_size };
+            let Booking { party_size, terms, .. } = &loaded.booking;
+            let terms = terms.as_deref().copied();
+            let held = HeldSeats { slot: loaded.booking.slot(), party_size: *party_size, terms };
             let refused = |refusal| ChangeBookingError::Refused { change, status, held, refusal };
             if loaded.is_done {
                 self.follow_change(&loaded.booking, loaded.has_waiting_entries, occasion).await;

@@ -16,7 +16,7 @@ use crate::{
 pub struct End {
     change: BookingChange,
     status: BookingStatus,
-    event: fn(&Booking) -> EventData,
+    event: fn(&Loaded) -> EventData,
 }
 
 pub const COMPLETED: End = End {
@@ -29,14 +29,16 @@ pub const NO_SHOW: End = End {
     change: BookingChange::MarkNoShow,
     status: BookingStatus::NoShow,
     // No fee without terms of its own: who booked it was not told of one.
-    event: |booking| {
-        let fee_cents = booking.terms.as_deref().map_or(0, |terms| terms.no_show_fee_cents(booking.party_size));
-        no_show(booking, fee_cents)
-    },
+    event: |loaded| no_show(&loaded.booking, fee_cents(loaded)),
 };
 
 /// A no-show whose fee the venue waives.
-pub const NO_SHOW_WITHOUT_FEE: End = End { event: |booking| no_show(booking, 0), ..NO_SHOW };
+pub const NO_SHOW_WITHOUT_FEE: End = End { event: |loaded| no_show(&loaded.booking, 0), ..NO_SHOW };
+
+fn fee_cents(loaded: &Loaded) -> i64 {
+    let Loaded { booking, venue, .. } = loaded;
+    booking.terms.as_deref().map_or(0, |terms| terms.no_show_fee_cents(booking.party_size, venue.currency))
+}
 
 /// What was paid counts towards the fee, also what was owed to the customer: no party owes while the other one does.
 fn no_show(booking: &Booking, fee_cents: i64) -> EventData {
@@ -91,7 +93,7 @@ pub fn decide(loaded: &Loaded, etag: Option<Etag>, end: &End, occasion: &Occasio
     }
     let mut decision = Decision::about(booking, occasion);
     decision.free_seats();
-    decision.apply((end.event)(booking))?;
+    decision.apply((end.event)(loaded))?;
     Ok(decision)
 }
 
@@ -107,7 +109,7 @@ mod tests {
         },
         *,
     };
-    use crate::domain::Terms;
+    use crate::domain::{Currency, Terms};
 
     /// The confirmed booking of two guests for 70.00, with a fee of this much for each of them.
     fn with_fee(cents_per_person: i64) -> Loaded {
@@ -151,6 +153,13 @@ mod tests {
             let waived = missed(&loaded, &NO_SHOW_WITHOUT_FEE).booking;
             assert_eq!((waived.no_show_fee_cents, waived.refund_due_cents), (None, loaded.booking.refund_due_cents));
         }
+    }
+
+    #[test]
+    fn a_fee_is_rounded_up_to_an_amount_that_stripe_can_charge() {
+        let mut loaded = with_fee(1003);
+        loaded.venue.currency = Currency::parse("KWD").expect("a currency");
+        assert_eq!(missed(&loaded, &NO_SHOW).booking.no_show_fee_cents, Some(2010), "of 2006 fils");
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub struct Loaded {
 impl Loaded {
     /// The terms that hold: those of the booking, or, if it was made before they were kept, the venue's.
     pub fn terms(&self) -> Terms {
-        self.booking.terms.as_deref().cloned().unwrap_or_else(|| self.venue.terms())
+        self.booking.terms.as_deref().copied().unwrap_or_else(|| self.venue.terms())
     }
 
     /// Whether the venue's floor has the seats that the booking took before it expired; true without a floor.

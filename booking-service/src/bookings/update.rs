@@ -39,8 +39,8 @@ pub struct BookingUpdate {
 }
 
 impl Bookings {
-    /// Changes the contact, wishes, notes, tags, intent and end of a booking. The old values are gone: the event names only the
-    /// fields, and the row has the new sealed value.
+    /// Changes the contact, wishes, notes, tags, intent and end of a booking. The old values are gone: the event names
+    /// only the fields, and the row has the new sealed value.
     ///
     /// An erasure that commits first leaves the change without an effect, because the commit compares `erased_at` of
     /// the locked row; one that commits later empties the new value.

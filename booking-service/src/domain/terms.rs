@@ -3,11 +3,11 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Currency, chargeable_cents};
+use super::{Currency, chargeable_cents, step_cents};
 
 /// The policy of a venue as far as a booking keeps it. Stored in the JSON form of the contract's message, with amounts as
 /// texts. Fields that an earlier version does not know are left out when they are 0.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
     pub full_refund_hours: i32,
     pub late_refund_percent: i32,
@@ -56,7 +56,7 @@ impl Terms {
     /// The price of a booking. A deposit counts towards the bill, so the bill is at least the deposit per person and the
     /// fixed deposit. The SQL function `booking_total_cents` has the same rule.
     pub fn total_cents(&self, price_per_person_cents: i64, party_size: i32) -> i64 {
-        let price_cents = price_per_person_cents * i64::from(party_size);
+        let price_cents = price_per_person_cents.saturating_mul(party_size.into());
         price_cents.max(self.minimum_spend_cents).max(self.fixed_deposit_cents(party_size))
     }
 
@@ -70,9 +70,10 @@ impl Terms {
         chargeable_cents(total_cents, share_cents + self.fixed_deposit_cents(party_size), currency)
     }
 
-    /// What the guests of a booking owe who do not come.
-    pub fn no_show_fee_cents(&self, party_size: i32) -> i64 {
-        self.no_show_fee_per_person_cents * i64::from(party_size)
+    /// What the guests of a booking owe who do not come: rounded up to an amount that Stripe can charge.
+    pub fn no_show_fee_cents(&self, party_size: i32, currency: Currency) -> i64 {
+        let (cents, step) = (self.no_show_fee_per_person_cents * i64::from(party_size), step_cents(currency));
+        (cents + step - 1) / step * step
     }
 
     fn wants_deposit(&self, party_size: i32) -> bool {
@@ -81,7 +82,8 @@ impl Terms {
 
     /// The part of the deposit that does not depend on the total.
     fn fixed_deposit_cents(&self, party_size: i32) -> i64 {
-        let cents = self.deposit_per_person_cents * i64::from(party_size) + self.deposit_fixed_cents;
+        let each_cents = self.deposit_per_person_cents.saturating_mul(party_size.into());
+        let cents = each_cents.saturating_add(self.deposit_fixed_cents);
         if self.wants_deposit(party_size) { cents } else { 0 }
     }
 
@@ -146,8 +148,8 @@ mod tests {
     fn a_booking_costs_at_least_its_minimum_spend_and_its_deposit() {
         let share = Terms { deposit_percent: 25, ..Terms::default() };
         let each = Terms { deposit_per_person_cents: 1000, ..Terms::default() };
-        let large = Terms { deposit_min_party_size: 6, deposit_fixed_cents: 5000, ..each.clone() };
-        let spend = Terms { minimum_spend_cents: 20_000, ..share.clone() };
+        let large = Terms { deposit_min_party_size: 6, deposit_fixed_cents: 5000, ..each };
+        let spend = Terms { minimum_spend_cents: 20_000, ..share };
         for (terms, price, party, total, deposit) in [
             (&Terms::default(), 3500, 4, 14_000, 0),
             (&share, 3500, 4, 14_000, 3500),
@@ -156,8 +158,8 @@ mod tests {
             (&large, 0, 5, 0, 0),
             (&large, 0, 6, 11_000, 11_000),
             (&large, 3500, 6, 21_000, 11_000),
-            (&Terms { deposit_percent: 50, ..large.clone() }, 3500, 6, 21_000, 21_000),
-            (&Terms { deposit_percent: 50, ..large.clone() }, 3500, 5, 17_500, 0),
+            (&Terms { deposit_percent: 50, ..large }, 3500, 6, 21_000, 21_000),
+            (&Terms { deposit_percent: 50, ..large }, 3500, 5, 17_500, 0),
             (&spend, 3500, 4, 20_000, 5000),
             (&spend, 3500, 8, 28_000, 7000),
             (&Terms { deposit_fixed_cents: 20, ..Terms::default() }, 0, 1, 20, 0),
@@ -171,10 +173,10 @@ mod tests {
     fn terms_of_an_earlier_version_are_read_and_written_as_they_were() {
         let earlier = r#"{"full_refund_hours":24,"late_refund_percent":50,"deposit_percent":25}"#;
         let terms: Terms = serde_json::from_str(earlier).expect("terms");
-        assert_eq!(terms.no_show_fee_cents(50), 0);
+        assert_eq!(terms.no_show_fee_cents(50, euro()), 0);
         assert_eq!(serde_json::to_string(&terms).expect("JSON"), earlier);
         let fee = Terms { no_show_fee_per_person_cents: 2000, deposit_min_party_size: 6, ..terms };
-        let json = serde_json::to_value(&fee).expect("JSON");
+        let json = serde_json::to_value(fee).expect("JSON");
         assert_eq!(
             (&json["no_show_fee_per_person_cents"], &json["deposit_min_party_size"]),
             (&"2000".into(), &6.into())

@@ -34,7 +34,7 @@ impl BookingService for Grpc {
         let new = create_booking::decode(request.into_inner())?;
         let created = match self.bookings.create_booking(&new, reply_by).await {
             Ok(created) => created,
-            Err(error) => return Err(self.refuse_creation(&error, new.slot, new.party_size).await),
+            Err(error) => return Err(self.refuse_creation(&error, new.slot, new.party_size, new.is_walk_in()).await),
         };
         let mut booking = encode::booking(created.booking);
         if new.validate_only && !created.replayed {
@@ -51,7 +51,7 @@ impl BookingService for Grpc {
         let wish = quote_booking::decode(request.into_inner())?;
         match self.bookings.quote_booking(wish.wish()).await {
             Ok(quote) => Ok(Response::new(quote_booking::encode(quote))),
-            Err(error) => Err(self.refuse_creation(&error, wish.slot, wish.party_size).await),
+            Err(error) => Err(self.refuse_creation(&error, wish.slot, wish.party_size, false).await),
         }
     }
 

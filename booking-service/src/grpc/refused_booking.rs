@@ -6,7 +6,7 @@ use tonic::Status;
 use super::{Grpc, status, suggest_slots};
 use crate::{
     bookings::{change::ChangeBookingError, create::CreateBookingError, reschedule::Reschedule},
-    domain::{ChangeRefusal, PartySize, SlotKey},
+    domain::{ChangeRefusal, PartySize, SlotKey, Terms},
 };
 
 const ALTERNATIVES: &str = "teppan.booking.v1.Alternatives";
@@ -17,11 +17,14 @@ impl Grpc {
         error: &CreateBookingError,
         slot: SlotKey,
         party_size: PartySize,
+        is_walk_in: bool,
     ) -> Status {
         let status = status::create_booking(error, &slot);
+        // A party at the door owes the price of its guests only.
+        let terms = is_walk_in.then(Terms::default);
         match error {
             CreateBookingError::Refused(refusal) if refusal.has_alternatives() => {
-                self.with_alternatives(status, slot, party_size.get(), None).await
+                self.with_alternatives(status, slot, party_size.get(), None, terms).await
             }
             _ => status,
         }
@@ -34,7 +37,7 @@ impl Grpc {
                 if refusal.has_alternatives() =>
             {
                 let party_size = wish.party_size.map_or(held.party_size, PartySize::get);
-                self.with_alternatives(status, *slot, party_size, Some(held.slot)).await
+                self.with_alternatives(status, *slot, party_size, Some(held.slot), held.terms).await
             }
             _ => status,
         }
@@ -46,8 +49,9 @@ impl Grpc {
         refused: SlotKey,
         party_size: i32,
         current: Option<SlotKey>,
+        terms: Option<Terms>,
     ) -> Status {
-        match self.slots.alternatives(refused, party_size, current).await {
+        match self.slots.alternatives(refused, party_size, current, terms).await {
             Some(found) => with_detail(status, ALTERNATIVES, &suggest_slots::encode_alternatives(&found)),
             None => status,
         }

@@ -17,7 +17,7 @@ use super::{
     recent_searches::RecentSearches,
     suggest::{Suggestion, Suggestions},
 };
-use crate::domain::{SlotKey, StartWish};
+use crate::domain::{SlotKey, StartWish, Terms};
 
 /// The most alternatives of a refusal.
 const ALTERNATIVES_MAX: usize = 3;
@@ -33,12 +33,13 @@ pub type RecentAlternatives = RecentSearches<(SlotKey, i32), Option<Arc<[Suggest
 
 impl Slots {
     /// The nearest starts of the same venue that the party can book, without the start that the booking has already.
-    /// `None` if there is no time to search, or the search fails.
+    /// `terms`: those that price them, if not the venue's. `None` if there is no time to search, or the search fails.
     pub async fn alternatives(
         &self,
         refused: SlotKey,
         party_size: i32,
         current: Option<SlotKey>,
+        terms: Option<Terms>,
     ) -> Option<Vec<Suggestion>> {
         let budget = BUDGET.min(postgres::time_left() / 4);
         if budget < BUDGET_MIN {
@@ -48,7 +49,13 @@ impl Slots {
         let found = timeout(budget, self.recent_alternatives.get((refused, party_size), search)).await.ok()??;
         let is_current =
             |it: &Suggestion| current.is_some_and(|own| (own.date, own.start_time) == (it.date, it.start_time));
-        Some(found?.iter().filter(|it| !is_current(it)).take(ALTERNATIVES_MAX).cloned().collect())
+        let mut found: Vec<_> = found?.iter().filter(|it| !is_current(it)).take(ALTERNATIVES_MAX).cloned().collect();
+        if let Some(terms) = terms {
+            for it in &mut found {
+                it.total_cents = terms.total_cents(it.price_per_person_cents, party_size);
+            }
+        }
+        Some(found)
     }
 
     /// One more than the most alternatives, because the booking's own start may be among them.

@@ -30,9 +30,9 @@ enum Form {
 }
 
 /// The fields with ids, and their form. A customer's `user_id` is left out, because on WhatsApp it is a telephone
-/// number; so is the id of a conversation that has the characters of an address. `stripe_intent_id` is left out, because
-/// it is sealed with the booking's details. Idempotency keys, claim tokens and confirmation codes are left out, because
-/// they authorise actions.
+/// number; so is the id of a conversation that has the characters of an address. `stripe_intent_id` is left out,
+/// because it is sealed with the booking's details. Idempotency keys, claim tokens and confirmation codes are left out,
+/// because they authorise actions.
 const ID_FIELDS: [(&str, Form); 20] = [
     ("booking_id", Form::Uuid),
     ("conversation_id", Form::ConversationId),

@@ -23,8 +23,8 @@ pub fn total(terms: &BookingTerms, price_cents: i64, party_size: i32) -> i64 {
     [price_cents * i64::from(party_size), terms.minimum_spend_cents, deposit].into_iter().fold(0, i64::max)
 }
 
-/// The deposit for a total in euros: the percentage, with half a cent rounded up, and what the venue asks for each guest
-/// and for the booking, but at least Stripe's minimum and at most the total. Zero when the total is below Stripe's
+/// The deposit for a total in euros: the percentage, with half a cent rounded up, and what the venue asks for each
+/// guest and for the booking, but at least Stripe's minimum and at most the total. Zero when the total is below Stripe's
 /// minimum, and for small parties.
 pub fn deposit(terms: &BookingTerms, total_cents: i64, party_size: i32) -> i64 {
     const LEAST: i64 = 50;

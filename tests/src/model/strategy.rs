@@ -1,4 +1,6 @@
 //! Generates steps. Small numbers come first everywhere, so a disagreement shrinks towards them.
+//!
+//! The largest strategies are boxed: otherwise a step with all its parts outgrows the stack of a thread of the tests.
 
 use std::ops::RangeInclusive;
 
@@ -34,14 +36,14 @@ fn calls(calls: Vec<Operation>) -> Step {
 }
 
 /// Calls beside Stripe events about a payment: any calls, or some about the same booking.
-fn beside_stripe() -> impl Strategy<Value = Step> {
+fn beside_stripe() -> BoxedStrategy<Step> {
     let any = (vec(operation(), 1..=2), sequence(1..=2));
     let one = (pick(), vec(change(), 1..=2), vec(pay(), 0..=1), sequence(1..=1)).prop_map(
         |(booking, changes, paid, sequence)| {
             (about(booking, changes, paid), StripeSequence { booking, again: None, ..sequence })
         },
     );
-    prop_oneof![any, one].prop_map(|(calls, sequence)| Step::AtOnce { calls, sequence: Some(sequence) })
+    prop_oneof![any, one].prop_map(|(calls, sequence)| Step::AtOnce { calls, sequence: Some(sequence) }).boxed()
 }
 
 /// Changes of one booking, and payments for it.
@@ -50,7 +52,7 @@ fn about(booking: Pick, changes: Vec<Change>, paid: Vec<Pay>) -> Vec<Operation> 
     changes.chain(paid.into_iter().map(|pay| Operation::Pay(Pay { booking, ..pay }))).collect()
 }
 
-fn operation() -> impl Strategy<Value = Operation> {
+fn operation() -> BoxedStrategy<Operation> {
     prop_oneof![
         24 => create().prop_map(Operation::Create),
         30 => change().prop_map(Operation::Change),
@@ -62,17 +64,18 @@ fn operation() -> impl Strategy<Value = Operation> {
         14 => payment(),
         12 => waiting(),
     ]
+    .boxed()
 }
 
 /// Concurrent calls for the same seats or booking.
-fn crowd() -> impl Strategy<Value = Vec<Operation>> {
+fn crowd() -> BoxedStrategy<Vec<Operation>> {
     let creates = (slot_choice(), vec(create(), 1..=5)).prop_map(|(slot_choice, creates)| {
         creates.into_iter().map(|create| Operation::Create(Create { slot_choice, ..create })).collect()
     });
     let changes = (pick(), vec(change(), 1..=5), vec(pay(), 0..=0));
     let paid = (pick(), vec(change(), 0..=2), vec(pay(), 1..=3));
     let one = prop_oneof![changes, paid].prop_map(|(booking, changes, paid)| about(booking, changes, paid));
-    prop_oneof![1 => creates, 2 => one]
+    prop_oneof![1 => creates, 2 => one].boxed()
 }
 
 fn payment() -> impl Strategy<Value = Operation> {
@@ -154,7 +157,7 @@ fn key() -> impl Strategy<Value = Key> {
     ]
 }
 
-fn create() -> impl Strategy<Value = Create> {
+fn create() -> BoxedStrategy<Create> {
     let fault = prop_oneof![
         Just(Fault::NoKey),
         Just(Fault::NoVenue),
@@ -165,25 +168,27 @@ fn create() -> impl Strategy<Value = Create> {
     ];
     let fault = option::weighted(0.03, fault);
     let seats = (area(), prop::bool::weighted(0.12));
-    (key(), slot_choice(), 1_i32..=6, 0_u8..4, any::<bool>(), expected(), allow_duplicate(), seats, fault).prop_map(
-        |(key, slot_choice, party_size, guest, conversation, expected, allow_duplicate, (area, walk_in), fault)| {
-            Create {
-                key,
-                slot_choice,
-                party_size,
-                guest,
-                conversation,
-                expected,
-                allow_duplicate,
-                area,
-                walk_in,
-                fault,
-            }
-        },
-    )
+    (key(), slot_choice(), 1_i32..=6, 0_u8..4, any::<bool>(), expected(), allow_duplicate(), seats, fault)
+        .prop_map(
+            |(key, slot_choice, party_size, guest, conversation, expected, allow_duplicate, (area, walk_in), fault)| {
+                Create {
+                    key,
+                    slot_choice,
+                    party_size,
+                    guest,
+                    conversation,
+                    expected,
+                    allow_duplicate,
+                    area,
+                    walk_in,
+                    fault,
+                }
+            },
+        )
+        .boxed()
 }
 
-fn change() -> impl Strategy<Value = Change> {
+fn change() -> BoxedStrategy<Change> {
     let by_venue = prop::bool::weighted(0.2);
     let times = (option::of(0_u8..5), option::of(0_u8..5));
     let reschedule = (times, option::of(1_i32..=7), expected(), allow_duplicate(), by_venue, area()).prop_map(
@@ -210,7 +215,7 @@ fn change() -> impl Strategy<Value = Change> {
         2 => seat(),
         2 => Just(Wish::GuestConfirms),
     ];
-    (pick(), etag(), wish).prop_map(|(booking, etag, wish)| Change { booking, etag, wish })
+    (pick(), etag(), wish).prop_map(|(booking, etag, wish)| Change { booking, etag, wish }).boxed()
 }
 
 fn etag() -> impl Strategy<Value = Etag> {

@@ -26,7 +26,8 @@ const BOTH: &str = "
     FROM jsonb_array_elements($1::jsonb) WITH ORDINALITY AS cases (it, n),
          LATERAL (SELECT jsonb_populate_record(NULL::venues, it -> 'venue') AS venue,
                          (it ->> 'moment')::timestamptz AS moment) AS of_case,
-         LATERAL (SELECT booking_total_cents(venue, 3500, (it ->> 'party_size')::integer) AS total_cents
+         LATERAL (SELECT booking_total_cents(venue, (it ->> 'price')::bigint, (it ->> 'party_size')::integer)
+                         AS total_cents
                   OFFSET 0) AS price
     ORDER BY n";
 
@@ -41,9 +42,9 @@ fn cases() -> impl Strategy<Value = Value> {
     let amount = || prop_oneof![Just(0_i64), 0..100_i64, 0..40_000_i64];
     let charges = ((0..=100_i32, amount(), amount(), 0..9_i32), (amount(), amount()));
     let code = prop::sample::select(vec!["EUR", "KWD", "MGA", "JPY", "HUF"]);
-    let wish = (-2..=2_i64, 1..=9);
+    let wish = (-2..=2_i64, 1..=9, amount());
     (moment, venue, slot, wish, (charges, code)).prop_map(|(moment, venue, slot, wish, (charges, code))| {
-        let (days, party_size) = wish;
+        let (days, party_size, price) = wish;
         let ((percent, per_person, fixed, min_party_size), (spend, fee)) = charges;
         let (quarters, changes_in, next_quarters, smallest, more, notice, horizon) = venue;
         let date = moment.date_naive() + TimeDelta::days(i64::from(horizon) + days);
@@ -52,6 +53,7 @@ fn cases() -> impl Strategy<Value = Value> {
             "moment": moment,
             "date": date,
             "party_size": party_size,
+            "price": price,
             "venue": {
                 "time_zone": "Europe/Berlin", "currency": code, "phone_region": "DE",
                 "utc_offset_seconds": quarters * 900,
@@ -115,7 +117,8 @@ async fn the_policy_of_a_venue_is_the_same_in_the_schema_and_in_rust() {
             "{case}"
         );
         let (terms, party_size) = (venue.terms(), read(&case["party_size"]));
-        assert_eq!(terms.total_cents(3500, party_size), *total, "{case}");
+        let price = case["price"].as_i64().expect("a price");
+        assert_eq!(terms.total_cents(price, party_size), *total, "{case}");
         assert_eq!(terms.deposit_cents(*total, party_size, venue.currency), *deposit, "{case}");
         let refusal = slot_refusal(&venue, slot.as_ref(), read(&case["date"]), read(&case["party_size"]), moment);
         assert_eq!(refusal.map(name), refused.as_deref(), "{case}");

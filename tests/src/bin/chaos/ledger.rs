@@ -32,7 +32,8 @@ pub struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     Acknowledged(Answer),
-    /// The reason. Nothing was done.
+    /// The reason. The last attempt did nothing; an earlier one whose answer was lost may have, before another client
+    /// changed the same thing.
     Refused(Box<str>),
     /// The client gave up: it may have been done or not.
     Unknown,

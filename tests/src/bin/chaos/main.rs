@@ -98,7 +98,7 @@ async fn main() -> ExitCode {
         Ok(report) => report,
         Err(WorldError::NoDisk | WorldError::NoCluster) if !interrupt.was_interrupted() => {
             say(
-                "SKIPPED: the world of these faults cannot be set up here (disk-full needs root, --cluster its programs)",
+                "SKIPPED: the world of these faults cannot be set up here: disk-full needs root, --cluster its programs",
             );
             return ExitCode::SUCCESS;
         }

@@ -192,7 +192,10 @@ pub async fn no_table_is_sold_twice(evidence: &Evidence<'_>) -> Checked {
         let read = reader.call("ListBookings", Patience::UntilAnswered, async |replica, deadline| {
             reader.bookings[replica].bookings.clone().list_bookings(within(deadline, request.clone())).await
         });
-        let End::Answered(answer) = read.await.1 else { break };
+        let End::Answered(answer) = read.await.1 else {
+            findings.check(false, "ListBookings", || "ListBookings was not answered after the faults".to_owned());
+            break;
+        };
         for booking in answer.bookings.into_iter().filter(is_live) {
             for table in &booking.tables {
                 by_table.entry(table.clone()).or_default().push(booking.clone());

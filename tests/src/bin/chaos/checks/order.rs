@@ -95,7 +95,8 @@ fn sold<'a>(entries: &'a [Entry], venue_id: &str) -> Vec<Sold<'a>> {
     let mut first_change: HashMap<&str, Duration> = HashMap::new();
     for entry in entries {
         let changes = matches!(entry.call, "CancelBooking" | "RescheduleBooking");
-        if changes && !matches!(entry.outcome, Outcome::Refused(_)) {
+        let did_nothing = matches!(entry.outcome, Outcome::Refused(_)) && entry.attempts == 1;
+        if changes && !did_nothing {
             let began = first_change.entry(&entry.subject).or_insert(entry.began);
             *began = entry.began.min(*began);
         }
