@@ -142,17 +142,9 @@ impl Booking {
     /// The columns with impossible values; the constraints of the table check the same.
     pub fn impossible(&self) -> Vec<&'static str> {
         let price = self.price_per_person_cents.checked_mul(self.party_size.into());
-        // The version before moves bookings to the plain price. Without terms the venue's decided at the time.
-        let is_priced = |price: i64| match self.terms.as_deref() {
-            Some(terms) => {
-                self.total_cents == price
-                    || self.total_cents == terms.total_cents(self.price_per_person_cents, self.party_size)
-            }
-            None => self.total_cents >= price,
-        };
         let checks = [
             ("party_size", (1..=50).contains(&self.party_size)),
-            ("total_cents", price.is_some_and(is_priced)),
+            ("total_cents", price.is_some_and(|price| self.total_cents >= price)),
             ("deposit_cents", (0..=self.total_cents).contains(&self.deposit_cents)),
             ("paid_cents", self.paid_cents >= 0),
             ("refunded_cents", self.refunded_cents >= 0),
