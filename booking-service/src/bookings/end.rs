@@ -28,7 +28,7 @@ pub const COMPLETED: End = End {
 pub const NO_SHOW: End = End {
     change: BookingChange::MarkNoShow,
     status: BookingStatus::NoShow,
-    // No fee without terms of its own: who booked it was not told of one.
+    // No fee without terms of its own: its guest has agreed to none.
     event: |loaded| no_show(&loaded.booking, fee_cents(loaded)),
 };
 
@@ -147,8 +147,8 @@ mod tests {
             let seen = (booking.no_show_fee_cents, booking.no_show_fee_due_cents(), booking.refund_due_cents);
             assert_eq!(seen, (fee, due, owed), "{each} {paid}");
             let [EventData::BookingNoShow(event)] = &events(&decision)[..] else { panic!("one event") };
-            let told = (event.no_show_fee_cents, event.no_show_fee_due_cents, event.refund_due_cents);
-            assert_eq!(told, (Some(fee.unwrap_or(0)), Some(due), Some(owed)));
+            let published = (event.no_show_fee_cents, event.no_show_fee_due_cents, event.refund_due_cents);
+            assert_eq!(published, (Some(fee.unwrap_or(0)), Some(due), Some(owed)));
 
             let waived = missed(&loaded, &NO_SHOW_WITHOUT_FEE).booking;
             assert_eq!((waived.no_show_fee_cents, waived.refund_due_cents), (None, loaded.booking.refund_due_cents));

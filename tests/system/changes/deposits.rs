@@ -28,8 +28,8 @@ fn price(booking: &Made) -> Price {
     (booking.total_cents, booking.deposit_cents)
 }
 
-/// The price by each call that tells it before a booking is made.
-async fn told(fixture: &VenueFixture, party_size: i32) -> Vec<Price> {
+/// The price by each call that names it before a booking is made.
+async fn quoted(fixture: &VenueFixture, party_size: i32) -> Vec<Price> {
     let mut clients = fixture.service.clients.clone();
     let (venue_id, date, start_time) = (fixture.venue_id.clone(), fixtures::date().to_string(), "18:00".to_owned());
     let query =
@@ -58,7 +58,7 @@ async fn told(fixture: &VenueFixture, party_size: i32) -> Vec<Price> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_kind_of_deposit_costs_what_was_told_also_for_calls_that_come_together() {
+async fn every_kind_of_deposit_costs_what_was_quoted_also_for_calls_that_come_together() {
     let fixture = VenueFixture::with_deposit(1000).await;
     let venue = Venue::default;
     let each = Venue { deposit_per_person_cents: 1000, ..venue() };
@@ -77,7 +77,7 @@ async fn every_kind_of_deposit_costs_what_was_told_also_for_calls_that_come_toge
         (venue(), 3, (10_500, 0)),
     ] {
         set_policy(&fixture, policy.clone(), &PATHS).await;
-        assert_eq!(told(&fixture, party_size).await, [expected; 4], "{policy:?}");
+        assert_eq!(quoted(&fixture, party_size).await, [expected; 4], "{policy:?}");
         let alone = fixture.book(party_size).await;
         let together = join_all((0..8).map(|_| fixture.book(party_size))).await;
         for made in together.iter().chain([&alone]) {

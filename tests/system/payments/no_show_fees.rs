@@ -71,9 +71,9 @@ async fn a_fee_is_owed_until_stripe_reports_its_payment() {
     assert_eq!((marked.status(), fee(&marked)), (BookingStatus::NoShow, (20_000, 20_000)));
     let again = missed(&fixture.service.clients, &made, true, false).await;
     assert_eq!((again.version, fee(&again)), (marked.version, fee(&marked)), "it keeps its fee");
-    let told = "SELECT concat_ws(' ', data ->> 'no_show_fee_cents', data ->> 'no_show_fee_due_cents',
+    let published = "SELECT concat_ws(' ', data ->> 'no_show_fee_cents', data ->> 'no_show_fee_due_cents',
         data ->> 'refund_due_cents', data ->> 'currency') FROM booking_events WHERE type = 'teppan.booking.no_show.v1'";
-    assert_eq!(fixture.service.scalar::<String>(told).await, "20000 20000 0 EUR");
+    assert_eq!(fixture.service.scalar::<String>(published).await, "20000 20000 0 EUR");
 
     fixture.send_and_wait(&Intent::of(&made.booking_id, 15_000).succeeded()).await;
     let part = fixture.read(&made.booking_id).await;

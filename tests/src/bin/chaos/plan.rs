@@ -34,7 +34,7 @@ pub enum Kind {
     Stall,
     /// Round trips to the database take 100 ms more
     Slow,
-    /// Existing connections to the database carry no more bytes, and nobody is told
+    /// Existing connections to the database carry no more bytes, without an error
     HalfOpen,
     /// Connections to the database are reset, several times
     Reset,

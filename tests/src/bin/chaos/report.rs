@@ -197,7 +197,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// A violation, and everything that clients were told about its subject.
+/// A violation, and all answers to clients about its subject.
 fn history(ledger: &Ledger, violation: &Violation) -> String {
     let mut text = format!("VIOLATION: {}\n  {}", violation.promise, violation.what);
     if violation.subject.is_empty() {

@@ -115,7 +115,7 @@ pub fn a_key_has_one_booking(evidence: &Evidence<'_>, stored: &Stored) -> Checke
         let other = *by_booking.entry(booking).or_insert(key);
         findings.check(other == key, booking, || format!("{booking} was made for {other} and for {key}"));
     }
-    // What nobody was told may have been done, but only if the client does not know either.
+    // A booking that no client reports may exist only if a client does not know the outcome of its call.
     let unknown: HashSet<&str> =
         created().filter(|entry| entry.outcome == Outcome::Unknown).map(|entry| &*entry.key).collect();
     let mut seen = HashSet::new();
